@@ -1,0 +1,251 @@
+"""Convolution in one and two dimensions, grouped and depthwise included."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from ..formats import Array
+from .base import (
+    NONE,
+    Accumulator,
+    Activation,
+    FixedFormats,
+    FixedOp,
+    FloatOp,
+    Requant,
+    Shape,
+    hwc,
+    rounding_addend,
+    unhwc,
+)
+
+if TYPE_CHECKING:
+    from ..lower import CallBuilder
+
+EXACT_IN_FLOAT64 = 1 << 53
+
+
+@dataclass(frozen=True)
+class Window:
+    """Where a convolution or pooling looks: pairs are (H, W); 1-D layers have H = 1.
+
+    `padding` is (top, bottom, left, right), in positions.
+    """
+
+    kernel: tuple[int, int]
+    strides: tuple[int, int] = (1, 1)
+    padding: tuple[int, int, int, int] = (0, 0, 0, 0)
+    dilation: tuple[int, int] = (1, 1)
+
+    def output(self, h: int, w: int) -> tuple[int, int]:
+        """Output height and width. Raises ValueError when the window is larger than the padded input."""
+        size = []
+        for axis, extent in enumerate((h, w)):
+            before, after = self.padding[2 * axis : 2 * axis + 2]
+            span = self.dilation[axis] * (self.kernel[axis] - 1) + 1
+            free = extent + before + after - span
+            if free < 0:
+                raise ValueError(
+                    f"its window of {span} positions is larger than the padded input of {extent + before + after}"
+                )
+            size.append(free // self.strides[axis] + 1)
+        return size[0], size[1]
+
+    def windows(self, x: Array, fill: float = 0) -> Array:
+        """All windows of a batch [N, H, W, C] as a view [N, OH, OW, C, KH, KW]; `fill` in the padding."""
+        top, bottom, left, right = self.padding
+        if any(self.padding):
+            x = np.pad(x, ((0, 0), (top, bottom), (left, right), (0, 0)), constant_values=fill)
+        span = [d * (k - 1) + 1 for d, k in zip(self.dilation, self.kernel, strict=True)]
+        view = np.lib.stride_tricks.sliding_window_view(x, span, axis=(1, 2))  # type: ignore[call-overload]
+        (sh, sw), (dh, dw) = self.strides, self.dilation
+        return view[:, ::sh, ::sw, :, ::dh, ::dw]  # type: ignore[no-any-return]
+
+    def describe(self, rank: int) -> str:
+        """For example "3x3 stride 2 pad 1,1,0,0"; one number per axis of the layer."""
+        axes = slice(1, 2) if rank < 3 else slice(0, 2)
+        text = "x".join(map(str, self.kernel[axes]))
+        if self.strides != (1, 1):
+            text += f" stride {'x'.join(map(str, self.strides[axes]))}"
+        if any(self.padding):
+            text += f" pad {','.join(map(str, self.padding if rank == 3 else self.padding[2:]))}"
+        if self.dilation != (1, 1):
+            text += f" dilation {'x'.join(map(str, self.dilation[axes]))}"
+        return text
+
+
+def convolve(x: Array, weights: Array, window: Window, groups: int) -> Array:
+    """Sums of products: x [N, H, W, C], weights [F, KH, KW, C/G] -> [N, OH, OW, F], in the type of x."""
+    n = len(x)
+    filters, kh, kw, depth = weights.shape
+    view = window.windows(x)  # [N, OH, OW, C, KH, KW]
+    oh, ow = view.shape[1:3]
+    taps = view.transpose(0, 1, 2, 4, 5, 3).reshape(n * oh * ow, kh * kw, groups, depth)
+    taps = taps.transpose(2, 0, 1, 3).reshape(groups, n * oh * ow, kh * kw * depth)
+    matrix = weights.reshape(groups, filters // groups, kh * kw * depth).transpose(0, 2, 1)
+    return np.matmul(taps, matrix).transpose(1, 0, 2).reshape(n, oh, ow, filters)
+
+
+def exact_type(bound: int) -> type[np.float64] | type[np.int64]:
+    """Type in which sums of products up to `bound` are exact: float64 (fast) below 2^53, else int64."""
+    return np.float64 if bound < EXACT_IN_FLOAT64 else np.int64
+
+
+def bound_of(weights: Array, bias: Array, magnitude: int, shift: int) -> int:
+    """Largest accumulator magnitude of any filter: ``sum |w| * max |x| + |b|`` + the addend of rounding."""
+    sums = np.abs(weights.astype(np.int64)).reshape(len(weights), -1).sum(axis=1)
+    return max(int(s) * magnitude + abs(int(b)) for s, b in zip(sums, bias, strict=True)) + rounding_addend(shift)
+
+
+@dataclass(frozen=True, eq=False)
+class Conv(FloatOp):
+    """``y[p, f] = act(b[f] + sum over taps k and channels c of w[f, k, c] * x[p * stride + k * dilation, c])``.
+
+    weights [F, KH, KW, C/G], bias [F], both real. Depthwise: G = C, F = C * multiplier.
+    """
+
+    kind = "conv"
+    kernel: Array
+    bias: Array
+    window: Window
+    groups: int = 1
+    activation: Activation = NONE
+
+    def infer(self, inputs: Sequence[Shape]) -> Shape:
+        (shape,) = inputs
+        h, w, c = hwc(shape)
+        filters, _, _, depth = self.kernel.shape
+        if depth * self.groups != c:
+            raise ValueError(f"its weights expect {depth * self.groups} channels and the input has {c}")
+        if filters % self.groups:
+            raise ValueError(f"{filters} filters cannot be split into {self.groups} groups")
+        return unhwc(*self.window.output(h, w), filters, len(shape))
+
+    def run(self, inputs: Sequence[Array]) -> Array:
+        (x,) = inputs
+        y = convolve(x.reshape(len(x), *hwc(x.shape[1:])), self.kernel.astype(x.dtype), self.window, self.groups)
+        y = self.activation.apply(y + self.bias.astype(x.dtype))
+        return y.reshape(len(x), *self.infer([x.shape[1:]]))
+
+    def macs(self, inputs: Sequence[Shape], output: Shape) -> int:
+        oh, ow, _ = hwc(output)
+        return oh * ow * self.kernel.size
+
+    def with_activation(self, activation: Activation) -> FloatOp:
+        return replace(self, activation=self.activation.then(activation))
+
+    @property
+    def weights(self) -> Array:
+        return self.kernel
+
+    def arrays(self) -> Mapping[str, Array]:
+        return {"kernel": self.kernel, "bias": self.bias}
+
+    def to_fixed(self, formats: FixedFormats, shapes: Sequence[Shape]) -> FixedConv:
+        kernel, bias, requant, accumulator = fixed_parameters(self.kernel, self.bias, self.activation, formats)
+        return FixedConv(kernel, bias, self.window, self.groups, requant, accumulator=accumulator)
+
+    def lower(self, call: CallBuilder) -> None:
+        call.kernel(
+            "conv",
+            call.input(0),
+            call.table("w", self.kernel, f"[F={self.kernel.shape[0]}][KH][KW][C/G]"),
+            call.table("b", self.bias, "[F]"),
+            conv_shape(call, self.window, self.groups),
+            call.range(self.activation),
+            call.output(),
+        )
+
+    def describe(self) -> str:
+        return describe_conv(self.kernel, self.window, self.groups, str(self.activation))
+
+
+@dataclass(frozen=True, eq=False)
+class FixedConv(FixedOp):
+    """The convolution in integers; bias at the accumulator's scale ``frac_x + frac_w``."""
+
+    kind = "conv"
+    kernel: Array
+    bias: Array
+    window: Window
+    groups: int
+    requant: Requant
+    accumulator: Accumulator = field(kw_only=True)
+
+    def infer(self, inputs: Sequence[Shape]) -> Shape:
+        return Conv(self.kernel, self.bias, self.window, self.groups).infer(inputs)
+
+    def run(self, inputs: Sequence[Array]) -> Array:
+        (x,) = inputs
+        dtype = exact_type(self.accumulator.bound)
+        image = x.reshape(len(x), *hwc(x.shape[1:])).astype(dtype)
+        sums = convolve(image, self.kernel.astype(dtype), self.window, self.groups).astype(np.int64)
+        return self.requant(sums + self.bias.astype(np.int64)).reshape(len(x), *self.infer([x.shape[1:]]))
+
+    def macs(self, inputs: Sequence[Shape], output: Shape) -> int:
+        oh, ow, _ = hwc(output)
+        return oh * ow * self.kernel.size
+
+    def lower(self, call: CallBuilder) -> None:
+        call.kernel(
+            "conv",
+            call.input(0),
+            call.table("w", self.kernel, f"[F={self.kernel.shape[0]}][KH][KW][C/G]"),
+            call.table("b", self.bias, "[F]"),
+            conv_shape(call, self.window, self.groups),
+            call.requant(self.requant),
+            call.output(),
+            variant=self.accumulator.suffix,
+        )
+
+    def describe(self) -> str:
+        return describe_conv(self.kernel, self.window, self.groups, "")
+
+
+def fixed_parameters(
+    kernel: Array, bias: Array, activation: Activation, formats: FixedFormats
+) -> tuple[Array, Array, Requant, Accumulator]:
+    """Integer weights, bias and requantization of a layer of sums of products, with the overflow proof.
+
+    kernel [F, ...], bias [F]. The bias is rounded to nearest at the accumulator's scale.
+    Raises ValueError when even 64 bits cannot hold the accumulator.
+    """
+    assert formats.weights is not None
+    (source,) = formats.inputs
+    frac = source.frac + formats.weights.frac
+    integers = formats.weights.quantize(kernel, formats.weight_rounding)
+    scaled = np.floor(np.ldexp(bias.astype(np.float64), frac) + 0.5)
+    if np.abs(scaled).max(initial=0) >= 2.0**62:
+        raise ValueError(f"a bias of {np.abs(bias).max():g} at {frac} fraction bits does not fit 64 bits")
+    shift = frac - formats.output.frac
+    accumulator = Accumulator(bound_of(integers, scaled, source.magnitude, shift))
+    requant = Requant(shift, formats.rounding, *activation.bounds(formats.output))
+    return integers, scaled.astype(accumulator.dtype), requant, accumulator
+
+
+def conv_shape(call: CallBuilder, window: Window, groups: int) -> str:
+    """The C structure nn_conv_shape of this call."""
+    (h, w, c), (oh, ow, f) = hwc(call.input_shape(0)), hwc(call.output_shape())
+    return call.structure(
+        "nn_conv_shape",
+        "shape",
+        {
+            ".in_h": h, ".in_w": w, ".in_c": c, ".out_h": oh, ".out_w": ow, ".out_c": f,
+            ".k_h": window.kernel[0], ".k_w": window.kernel[1],
+            ".stride_h": window.strides[0], ".stride_w": window.strides[1],
+            ".dilation_h": window.dilation[0], ".dilation_w": window.dilation[1],
+            ".pad_top": window.padding[0], ".pad_left": window.padding[2],
+            ".groups": groups,
+        },
+    )  # fmt: skip
+
+
+def describe_conv(kernel: Array, window: Window, groups: int, activation: str) -> str:
+    filters, kh, _, depth = kernel.shape
+    name = "depthwise" if depth == 1 and groups > 1 else f"groups {groups}" if groups > 1 else ""
+    parts = [window.describe(3 if kh > 1 else 2), f"{depth * groups}->{filters}", name, activation]
+    return " ".join(part for part in parts if part)

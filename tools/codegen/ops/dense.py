@@ -1,0 +1,107 @@
+"""Fully connected layer."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from ..formats import Array
+from .base import NONE, Accumulator, Activation, FixedFormats, FixedOp, FloatOp, Requant, Shape
+from .conv import exact_type, fixed_parameters
+
+if TYPE_CHECKING:
+    from ..lower import CallBuilder
+
+
+def infer_dense(kernel: Array, inputs: Sequence[Shape]) -> Shape:
+    (shape,) = inputs
+    if shape != (kernel.shape[1],):
+        raise ValueError(f"its weights expect ({kernel.shape[1]},) and the input has shape {shape}")
+    return (kernel.shape[0],)
+
+
+@dataclass(frozen=True, eq=False)
+class Dense(FloatOp):
+    """``y[f] = act(b[f] + sum over c of w[f, c] * x[c])``; kernel [F, C], bias [F], input (C,)."""
+
+    kind = "dense"
+    kernel: Array
+    bias: Array
+    activation: Activation = NONE
+
+    def infer(self, inputs: Sequence[Shape]) -> Shape:
+        return infer_dense(self.kernel, inputs)
+
+    def run(self, inputs: Sequence[Array]) -> Array:
+        (x,) = inputs
+        return self.activation.apply(x @ self.kernel.T.astype(x.dtype) + self.bias.astype(x.dtype))
+
+    def macs(self, inputs: Sequence[Shape], output: Shape) -> int:
+        return int(self.kernel.size)
+
+    def with_activation(self, activation: Activation) -> FloatOp:
+        return replace(self, activation=self.activation.then(activation))
+
+    @property
+    def weights(self) -> Array:
+        return self.kernel
+
+    def arrays(self) -> Mapping[str, Array]:
+        return {"kernel": self.kernel, "bias": self.bias}
+
+    def to_fixed(self, formats: FixedFormats, shapes: Sequence[Shape]) -> FixedDense:
+        kernel, bias, requant, accumulator = fixed_parameters(self.kernel, self.bias, self.activation, formats)
+        return FixedDense(kernel, bias, requant, accumulator=accumulator)
+
+    def lower(self, call: CallBuilder) -> None:
+        lower_dense(call, self.kernel, self.bias, call.range(self.activation), "")
+
+    def describe(self) -> str:
+        return f"{self.kernel.shape[1]}->{self.kernel.shape[0]} {self.activation}".rstrip()
+
+
+@dataclass(frozen=True, eq=False)
+class FixedDense(FixedOp):
+    """The fully connected layer in integers; bias at the accumulator's scale ``frac_x + frac_w``."""
+
+    kind = "dense"
+    kernel: Array
+    bias: Array
+    requant: Requant
+    accumulator: Accumulator = field(kw_only=True)
+
+    def infer(self, inputs: Sequence[Shape]) -> Shape:
+        return infer_dense(self.kernel, inputs)
+
+    def run(self, inputs: Sequence[Array]) -> Array:
+        (x,) = inputs
+        dtype = exact_type(self.accumulator.bound)
+        sums = (x.astype(dtype) @ self.kernel.T.astype(dtype)).astype(np.int64)
+        return self.requant(sums + self.bias.astype(np.int64))
+
+    def macs(self, inputs: Sequence[Shape], output: Shape) -> int:
+        return int(self.kernel.size)
+
+    def lower(self, call: CallBuilder) -> None:
+        lower_dense(call, self.kernel, self.bias, call.requant(self.requant), self.accumulator.suffix)
+
+    def describe(self) -> str:
+        return f"{self.kernel.shape[1]}->{self.kernel.shape[0]}"
+
+
+def lower_dense(call: CallBuilder, kernel: Array, bias: Array, finish: str, variant: str) -> None:
+    filters, channels = kernel.shape
+    call.kernel(
+        "dense",
+        call.input(0),
+        call.table("w", kernel, f"[F={filters}][C={channels}]"),
+        call.table("b", bias, "[F]"),
+        f"{channels}u",
+        f"{filters}u",
+        finish,
+        call.output(),
+        variant=variant,
+    )

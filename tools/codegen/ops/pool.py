@@ -1,0 +1,210 @@
+"""Maximum and average pooling in one and two dimensions; global pooling is a window of the whole input."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from ..formats import Array
+from ..requant import divide
+from .base import (
+    NONE,
+    Accumulator,
+    Activation,
+    FixedFormats,
+    FixedOp,
+    FloatOp,
+    Requant,
+    Shape,
+    hwc,
+    unhwc,
+)
+from .conv import Window
+
+if TYPE_CHECKING:
+    from ..lower import CallBuilder
+
+
+def infer_pool(window: Window, inputs: Sequence[Shape]) -> Shape:
+    (shape,) = inputs
+    h, w, c = hwc(shape)
+    if window.dilation != (1, 1):
+        raise ValueError("dilated pooling is not supported; use dilation 1")
+    top, bottom, left, right = window.padding
+    if max(top, bottom) >= window.kernel[0] or max(left, right) >= window.kernel[1]:
+        raise ValueError("its padding is as large as its window, so a window could lie outside the input")
+    return unhwc(*window.output(h, w), c, len(shape))
+
+
+def image(x: Array) -> Array:
+    """A batch [N, *shape] as [N, H, W, C]."""
+    return x.reshape(len(x), *hwc(x.shape[1:]))
+
+
+def counts(window: Window, shape: Shape) -> Array:
+    """Number of taps inside the input for each output position: [OH, OW, 1]."""
+    h, w, _ = hwc(shape)
+    return window.windows(np.ones((1, h, w, 1), dtype=np.int64))[0].sum(axis=(-2, -1))  # type: ignore[no-any-return]
+
+
+def pool_shape(call: CallBuilder, window: Window) -> str:
+    (h, w, c), (oh, ow, _) = hwc(call.input_shape(0)), hwc(call.output_shape())
+    return call.structure(
+        "nn_pool_shape",
+        "shape",
+        {
+            ".in_h": h, ".in_w": w, ".channels": c, ".out_h": oh, ".out_w": ow,
+            ".k_h": window.kernel[0], ".k_w": window.kernel[1],
+            ".stride_h": window.strides[0], ".stride_w": window.strides[1],
+            ".pad_top": window.padding[0], ".pad_left": window.padding[2],
+        },
+    )  # fmt: skip
+
+
+def unpadded(window: Window) -> tuple[int, ...]:
+    """Pooling may write over its input when no output position looks behind itself."""
+    return () if any(window.padding) else (0,)
+
+
+@dataclass(frozen=True, eq=False)
+class MaxPool(FloatOp):
+    """Maximum over each window, padding excluded."""
+
+    kind = "pool_max"
+    window: Window
+    activation: Activation = NONE
+
+    @property
+    def keeps_format(self) -> bool:
+        return True
+
+    def infer(self, inputs: Sequence[Shape]) -> Shape:
+        return infer_pool(self.window, inputs)
+
+    def run(self, inputs: Sequence[Array]) -> Array:
+        (x,) = inputs
+        y = self.window.windows(image(x), fill=-np.inf).max(axis=(-2, -1))
+        return self.activation.apply(y).reshape(len(x), *self.infer([x.shape[1:]]))
+
+    def in_place(self) -> tuple[int, ...]:
+        return unpadded(self.window)
+
+    def with_activation(self, activation: Activation) -> FloatOp:
+        return replace(self, activation=self.activation.then(activation))
+
+    def to_fixed(self, formats: FixedFormats, shapes: Sequence[Shape]) -> FixedMaxPool:
+        return FixedMaxPool(self.window, *self.activation.bounds(formats.output))
+
+    def lower(self, call: CallBuilder) -> None:
+        low, high = call.range_values(self.activation)
+        call.kernel("pool_max", call.input(0), pool_shape(call, self.window), low, high, call.output())
+
+    def describe(self) -> str:
+        return f"{self.window.describe(3 if self.window.kernel[0] > 1 else 2)} {self.activation}".rstrip()
+
+
+@dataclass(frozen=True, eq=False)
+class FixedMaxPool(FixedOp):
+    """Maximum over each window of stored integers, clamped; the format is that of the input."""
+
+    kind = "pool_max"
+    window: Window
+    low: int
+    high: int
+
+    def infer(self, inputs: Sequence[Shape]) -> Shape:
+        return infer_pool(self.window, inputs)
+
+    def run(self, inputs: Sequence[Array]) -> Array:
+        (x,) = inputs
+        lowest = np.iinfo(x.dtype).min
+        y = self.window.windows(image(x), fill=lowest).max(axis=(-2, -1))
+        return np.clip(y, self.low, self.high).reshape(len(x), *self.infer([x.shape[1:]]))
+
+    def in_place(self) -> tuple[int, ...]:
+        return unpadded(self.window)
+
+    def lower(self, call: CallBuilder) -> None:
+        call.kernel(
+            "pool_max", call.input(0), pool_shape(call, self.window), str(self.low), str(self.high), call.output()
+        )
+
+    def describe(self) -> str:
+        return self.window.describe(3 if self.window.kernel[0] > 1 else 2)
+
+
+@dataclass(frozen=True, eq=False)
+class AvgPool(FloatOp):
+    """Mean over the part of each window that lies inside the input."""
+
+    kind = "pool_avg"
+    window: Window
+    activation: Activation = NONE
+
+    def infer(self, inputs: Sequence[Shape]) -> Shape:
+        return infer_pool(self.window, inputs)
+
+    def run(self, inputs: Sequence[Array]) -> Array:
+        (x,) = inputs
+        sums = self.window.windows(image(x)).sum(axis=(-2, -1))
+        y = self.activation.apply(sums / counts(self.window, x.shape[1:]).astype(x.dtype))
+        return y.reshape(len(x), *self.infer([x.shape[1:]]))
+
+    def in_place(self) -> tuple[int, ...]:
+        return unpadded(self.window)
+
+    def with_activation(self, activation: Activation) -> FloatOp:
+        return replace(self, activation=self.activation.then(activation))
+
+    def to_fixed(self, formats: FixedFormats, shapes: Sequence[Shape]) -> FixedAvgPool:
+        (source,) = formats.inputs
+        requant = Requant(
+            source.frac - formats.output.frac, formats.rounding, *self.activation.bounds(formats.output)
+        )
+        taps = self.window.kernel[0] * self.window.kernel[1]
+        # the kernel scales numerator and divisor by 2^|shift| and compares doubled remainders
+        bound = (taps * source.magnitude) << (abs(requant.shift) + 1)
+        return FixedAvgPool(self.window, requant, accumulator=Accumulator(bound))
+
+    def lower(self, call: CallBuilder) -> None:
+        call.kernel(
+            "pool_avg", call.input(0), pool_shape(call, self.window), call.range(self.activation), call.output()
+        )
+
+    def describe(self) -> str:
+        return f"{self.window.describe(3 if self.window.kernel[0] > 1 else 2)} {self.activation}".rstrip()
+
+
+@dataclass(frozen=True, eq=False)
+class FixedAvgPool(FixedOp):
+    """``y = clamp(round(sum * 2**-shift / count))``: division and change of scale in one rounding."""
+
+    kind = "pool_avg"
+    window: Window
+    requant: Requant
+
+    def infer(self, inputs: Sequence[Shape]) -> Shape:
+        return infer_pool(self.window, inputs)
+
+    def run(self, inputs: Sequence[Array]) -> Array:
+        (x,) = inputs
+        sums = self.window.windows(image(x).astype(np.int64)).sum(axis=(-2, -1))
+        count = np.broadcast_to(counts(self.window, x.shape[1:]), sums.shape)
+        r = self.requant
+        return divide(sums, count, r.shift, r.rounding, r.low, r.high).reshape(
+            len(x), *self.infer([x.shape[1:]])
+        )
+
+    def in_place(self) -> tuple[int, ...]:
+        return unpadded(self.window)
+
+    def lower(self, call: CallBuilder) -> None:
+        call.kernel(
+            "pool_avg", call.input(0), pool_shape(call, self.window), call.requant(self.requant), call.output()
+        )
+
+    def describe(self) -> str:
+        return self.window.describe(3 if self.window.kernel[0] > 1 else 2)
