@@ -1,0 +1,152 @@
+/* Every rounding and saturation of nn_runtime. SPEC.md defines the results; tools/codegen/requant.py computes
+ * the same numbers with numpy. All functions are exact for their whole argument range: nothing overflows on
+ * the way. */
+#ifndef NN_REQUANT_H
+#define NN_REQUANT_H
+
+#include "nn_runtime.h"
+
+#ifdef __cplusplus
+extern "C" {
+#endif
+
+/* C99 leaves >> of a negative number to the compiler; floor is what we need. */
+typedef char nn_right_shift_must_be_arithmetic[(-1 >> 1) == -1 ? 1 : -1];
+
+/* clamp(round(acc * 2^-shift), min, max), shift -31..31. */
+static inline int32_t nn_requant_i32(int32_t acc, const nn_requant *requant) {
+    const int32_t shift = requant->shift;
+    const int32_t min = requant->min;
+    const int32_t max = requant->max;
+    if (shift > 0) {
+        const int32_t below = acc >> shift; /* floor; acc lies in below * 2^shift + 0 .. 2^shift - 1 */
+        if (requant->rounding == NN_ROUND_NEAREST) {
+            acc =
+                below + ((acc >> (shift - 1)) & 1); /* the next bit says whether the rest is a half or more */
+        } else if (requant->rounding == NN_ROUND_TRUNC && acc < 0) {
+            acc = below +
+                  (((uint32_t)acc << (32 - shift)) != 0u); /* negative with a rest: one up, toward zero */
+        } else {
+            acc = below;
+        }
+    } else if (shift < 0) {
+        /* acc * 2^n > max exactly when acc > floor(max / 2^n); acc * 2^n <= min exactly when acc <= floor(min
+         * / 2^n) */
+        if (acc > (max >> -shift)) {
+            return max;
+        }
+        if (acc <= (min >> -shift)) {
+            return min;
+        }
+        return (int32_t)((uint32_t)acc << -shift);
+    }
+    return acc < min ? min : acc > max ? max : acc;
+}
+
+/* The same for a 64-bit accumulator, shift -31..62. */
+static inline int32_t nn_requant_i64(int64_t acc, const nn_requant *requant) {
+    const int32_t shift = requant->shift;
+    if (shift > 0) {
+        const int64_t below = acc >> shift;
+        if (requant->rounding == NN_ROUND_NEAREST) {
+            acc = below + ((acc >> (shift - 1)) & 1);
+        } else if (requant->rounding == NN_ROUND_TRUNC && acc < 0) {
+            acc = below + (((uint64_t)acc << (64 - shift)) != 0u);
+        } else {
+            acc = below;
+        }
+    } else if (shift < 0) {
+        /* What does not fit 32 bits lies beyond min or max already and stays there when multiplied. */
+        acc = acc < INT32_MIN ? INT32_MIN : acc > INT32_MAX ? INT32_MAX : acc;
+        acc *= (int64_t)1 << -shift;
+    }
+    return acc < requant->min ? requant->min : acc > requant->max ? requant->max : (int32_t)acc;
+}
+
+/* clamp(round(sum * 2^-shift / count), min, max) with one rounding of the exact quotient; count 1..2^30,
+ * shift -31..31. Only 32-bit divisions: floor((sum * 2^-shift) / count) = floor(floor(sum * 2^-shift) /
+ * count). */
+static inline int32_t nn_divide_i32(int32_t sum, int32_t count, const nn_requant *requant) {
+    int32_t shift = requant->shift;
+    int32_t whole = sum; /* floor(sum * 2^-shift) for shift > 0 */
+    int32_t half = 0;    /* what was shifted out is >= 1/2 */
+    uint32_t lost = 0u;  /* what was shifted out is not zero */
+    if (shift > 0) {
+        whole = sum >> shift;
+        half = (sum >> (shift - 1)) & 1;
+        lost = (uint32_t)sum << (32 - shift);
+    }
+    int64_t quotient = whole / count;
+    int32_t rest = whole % count;
+    if (rest < 0) { /* C divides toward zero; floor leaves 0 <= rest < count */
+        rest += count;
+        quotient--;
+    }
+    for (; shift < 0; shift++) { /* one more quotient bit each: long division, at most 31 + 31 bits */
+        rest *= 2;
+        quotient *= 2;
+        if (rest >= count) {
+            rest -= count;
+            quotient++;
+        }
+    }
+    /* The fraction above `quotient` is (rest + lost part) / count. */
+    if (requant->rounding == NN_ROUND_NEAREST) {
+        quotient += 2 * rest + half >= count;
+    } else if (requant->rounding == NN_ROUND_TRUNC && quotient < 0) {
+        quotient += rest != 0 || lost != 0u;
+    }
+    return quotient < requant->min   ? requant->min
+           : quotient > requant->max ? requant->max
+                                     : (int32_t)quotient;
+}
+
+/* Saturation without scaling: the float kernels' activation. NaN passes. */
+static inline float nn_clamp_f32(float value, const nn_range_f32 *range) {
+    return value < range->min ? range->min : value > range->max ? range->max : value;
+}
+
+/* 2^exponent as a float, exact; exponent -126..127. */
+static inline float nn_exp2i_f32(int32_t exponent) {
+    const union {
+        uint32_t bits;
+        float value;
+    } power = {(uint32_t)(exponent + 127) << 23};
+    return power.value;
+}
+
+/* clamp(round(x * 2^frac), min, max): a real number to fixed point; frac -126..127, -2^24 <= min <= max <=
+ * 2^24; NaN gives clamp(0). */
+static inline int32_t nn_quantize_f32(float x, int8_t frac, uint8_t rounding, int32_t min, int32_t max) {
+    float scaled =
+        x *
+        nn_exp2i_f32(frac); /* exact but for over- and underflow, which the clamp and the rounding absorb */
+    if (!(scaled == scaled)) {
+        scaled = 0.0f;
+    }
+    if (scaled >= (float)max) {
+        return max;
+    }
+    if (scaled <= (float)min) {
+        return min;
+    }
+    int32_t q = (int32_t)scaled; /* toward zero */
+    if (rounding != NN_ROUND_TRUNC) {
+        q -= (float)q > scaled; /* floor */
+        if (rounding == NN_ROUND_NEAREST) {
+            q += scaled - (float)q >= 0.5f; /* the difference is exact wherever it is near 1/2 */
+        }
+    }
+    return q;
+}
+
+/* The real number of a fixed-point one: q * 2^-frac, |q| <= 2^24, frac -126..126. */
+static inline float nn_dequantize_f32(int32_t q, int8_t frac) {
+    return (float)q * nn_exp2i_f32(-(int32_t)frac);
+}
+
+#ifdef __cplusplus
+}
+#endif
+
+#endif
