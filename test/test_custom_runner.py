@@ -1,0 +1,52 @@
+"""How `pio test` runs and reads the C tests, which print Unity's lines (`file:line:name:PASS|FAIL: message`, then a summary)."""
+
+import sys
+from pathlib import Path
+
+from platformio.test.exception import UnitTestError
+from platformio.test.result import TestCase, TestStatus
+from platformio.test.runners.unity import UnityTestRunner
+
+PROJECT = Path(__file__).resolve().parents[1]
+sys.path.insert(0, str(PROJECT / "platform"))
+from host_python import find_python  # noqa: E402
+
+MAX_SECONDS = 120
+
+
+class CustomTestRunner(UnityTestRunner):
+    EXTRA_LIB_DEPS = None  # the tests have their own few lines of Unity
+
+    def __init__(self, *args, **kwargs):
+        super().__init__(*args, **kwargs)
+        self.summary_seen = False
+
+    def configure_build_env(self, env):
+        return env
+
+    def stage_testing(self):
+        """Runs the test; a program that ends before its summary line has failed, whatever its exit status."""
+        section = f"env:{self.test_suite.env_name}"
+        if self.project_config.get(section, "custom_virtual", "no") == "yes":
+            elf = (
+                Path(self.project_config.get("platformio", "build_dir"))
+                / self.test_suite.env_name
+                / "firmware.elf"
+            )
+            board = self.project_config.get(section, "board")
+            line = [find_python(PROJECT), "-m", "microai.boards", "run", str(elf), "--board", board]
+            line += ["--stdio", "--max-seconds", str(MAX_SECONDS)]
+            self.project_config.set(section, "test_testing_command", "\n".join(line))
+        try:
+            super().stage_testing()
+        except UnitTestError:
+            # The exit status counts failed cases, which are reported one by one.
+            if not any(case.status == TestStatus.FAILED for case in self.test_suite.cases):
+                raise
+        if not self.options.without_testing and not self.summary_seen:
+            raise UnitTestError("the test program ended without its summary line")
+
+    def on_testing_line_output(self, line):
+        if all(word in line for word in ("Tests", "Failures", "Ignored")):
+            self.summary_seen = True
+        super().on_testing_line_output(line)
