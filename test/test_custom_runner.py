@@ -1,10 +1,10 @@
-"""How `pio test` runs and reads the C tests, which print Unity's lines (`file:line:name:PASS|FAIL: message`, then a summary)."""
+"""How `pio test` runs the C tests, which print Unity's `file:line:name:PASS|FAIL: message` and summary."""
 
 import sys
 from pathlib import Path
 
 from platformio.test.exception import UnitTestError
-from platformio.test.result import TestCase, TestStatus
+from platformio.test.result import TestStatus
 from platformio.test.runners.unity import UnityTestRunner
 
 PROJECT = Path(__file__).resolve().parents[1]

@@ -1,4 +1,4 @@
-"""Builds one image: a host program for an environment without a board, ELF and BIN of the firmware for one with a board."""
+"""Builds a host program for an environment without a board, the firmware (ELF, BIN) for one with a board."""
 
 import shutil
 import subprocess
@@ -105,7 +105,7 @@ def build_firmware() -> None:
 
 
 def add_upload(board, elf, binary, offset: int) -> None:
-    """`-t upload`: OpenOCD programs the ELF through an ST-LINK; the Apollo3's serial bootloaders take the BIN."""
+    """`-t upload`: OpenOCD programs the ELF through an ST-LINK; Apollo3's serial bootloaders take the BIN."""
     protocol = env.subst("$UPLOAD_PROTOCOL")
 
     def through_bootloader(target, source, env):
@@ -135,4 +135,5 @@ def add_upload(board, elf, binary, offset: int) -> None:
     )
 
 
+env.Append(CCFLAGS=FLAGS["optimise"] + FLAGS["warn"])
 build_firmware() if "BOARD" in env else build_host()

@@ -1,4 +1,4 @@
-"""Runs the SCons of this interpreter's site-packages; PlatformIO looks for a file of this name in its tool-scons package."""
+"""Runs the SCons that is installed from PyPI, under the name that PlatformIO looks for."""
 
 import sys
 
