@@ -1,0 +1,15 @@
+"""Batch normalization that could not be folded, as a depthwise convolution of one tap."""
+
+from __future__ import annotations
+
+from ..graph import Graph
+from ..ops.batchnorm import BatchNorm
+from .edit import replaced
+
+
+def batchnorm_to_conv(graph: Graph) -> Graph:
+    """Replace every BatchNorm; to be run after those that can be folded are gone."""
+    for node in graph.nodes:
+        if isinstance(node.op, BatchNorm):
+            graph = replaced(graph, node, node.op.as_conv())
+    return graph
