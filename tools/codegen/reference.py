@@ -5,7 +5,7 @@ The generated C must give, tensor by tensor, the bits that an integer graph give
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 
 import numpy as np
 
@@ -18,67 +18,66 @@ BATCH = 256
 
 def stored(graph: Graph, reals: Sequence[Array]) -> tuple[Array, ...]:
     """Real inputs [N, *shape], one per graph input, in the number formats of the inputs (saturating)."""
-    check_inputs(graph, reals)
+    check_shapes(graph, reals)
     return tuple(graph.tensors[name].format.quantize(x) for name, x in zip(graph.inputs, reals, strict=True))
 
 
 def outputs(graph: Graph, inputs: Sequence[Array], batch: int = BATCH) -> tuple[Array, ...]:
-    """The graph's outputs [N, *shape], in their order; `inputs` as for `execute`, run `batch` at a time."""
-    check_inputs(graph, inputs)
-    parts: dict[str, list[Array]] = {name: [] for name in graph.outputs}
-    for start in range(0, max(len(inputs[0]), 1), batch):
-        for name, values in execute(graph, [x[start : start + batch] for x in inputs]):
-            if name in parts:
-                parts[name].append(values)
-    return tuple(np.concatenate(parts[name]) for name in graph.outputs)
+    """The graph's outputs, in their order, for all samples; see `execute`."""
+    values = _joined(execute(graph, inputs, graph.outputs, batch))
+    return tuple(values[name] for name in graph.outputs)
 
 
-def tensors(graph: Graph, inputs: Sequence[Array]) -> dict[str, Array]:
-    """Every tensor by name, graph inputs first, then in order of execution; all are held at once."""
-    return dict(execute(graph, inputs))
+def tensors(graph: Graph, inputs: Sequence[Array], batch: int = BATCH) -> dict[str, Array]:
+    """Every tensor by name, the inputs first and the others in order of execution; see `execute`."""
+    return _joined(execute(graph, inputs, graph.tensors, batch))
 
 
-def execute(graph: Graph, inputs: Sequence[Array]) -> Iterator[tuple[str, Array]]:
-    """Run the graph on all samples at once and yield each tensor's name and values as soon as it is made.
+def execute(
+    graph: Graph, inputs: Sequence[Array], keep: Collection[str], batch: int = BATCH
+) -> Iterator[dict[str, Array]]:
+    """Run the graph on `batch` samples at a time and yield the tensors named in `keep` for each batch.
 
     `inputs` has one array [N, *shape] per graph input: real numbers for float32 inputs, stored integers for
-    fixed-point ones. Values [N, *shape] have the dtype of their format and are released after their last
-    use. Raises UserError where the inputs do not fit.
+    fixed-point ones. Tensors have the dtype of their format; those not kept are released after their last
+    use. No samples make one empty batch. Raises UserError where the inputs do not fit.
     """
-    check_inputs(graph, inputs)
+    check_shapes(graph, inputs)
+    arrays = [_as_stored(graph, name, x) for name, x in zip(graph.inputs, inputs, strict=True)]
     last_use = {source: node.name for node in graph.nodes for source in node.inputs}
-    values = {name: _as_stored(graph, name, x) for name, x in zip(graph.inputs, inputs, strict=True)}
-    yield from tuple(values.items())
-    for node in graph.nodes:
-        y = node.op.run([values[source] for source in node.inputs])
-        tensor = graph.tensors[node.name]
-        assert y.shape[1:] == tensor.shape, f"{node.name}: made {y.shape[1:]} instead of {tensor.shape}"
-        if isinstance(tensor.format, Fixed):
-            low, high = y.min(initial=0), y.max(initial=0)
-            inside = tensor.format.low <= low and high <= tensor.format.high
-            assert inside, f"{node.name}: {low}..{high} is outside {tensor.format}"
-        values[node.name] = y.astype(tensor.format.dtype, copy=False)
-        yield node.name, values[node.name]
-        for source in {node.name, *node.inputs}:
-            if last_use.get(source, node.name) == node.name:
-                del values[source]
+    for start in range(0, max(len(arrays[0]), 1), batch):
+        values = {name: x[start : start + batch] for name, x in zip(graph.inputs, arrays, strict=True)}
+        for node in graph.nodes:
+            y = node.op.run([values[source] for source in node.inputs])
+            tensor = graph.tensors[node.name]
+            assert y.shape[1:] == tensor.shape, f"{node.name}: made {y.shape[1:]} instead of {tensor.shape}"
+            if isinstance(tensor.format, Fixed):
+                low, high = y.min(initial=0), y.max(initial=0)
+                inside = tensor.format.low <= low and high <= tensor.format.high
+                assert inside, f"{node.name}: {low}..{high} is outside {tensor.format}"
+            values[node.name] = y.astype(tensor.format.dtype, copy=False)
+            for source in set(node.inputs):
+                if last_use[source] == node.name and source not in keep:
+                    del values[source]
+        yield {name: values[name] for name in graph.tensors if name in keep}
 
 
-def check_inputs(graph: Graph, inputs: Sequence[Array], where: str = "input data") -> None:
+def check_shapes(graph: Graph, inputs: Sequence[Array]) -> None:
     """Raise UserError unless `inputs` has one array [N, *shape] per graph input, all with the same N."""
+    where = f"data for {graph.name}"
     if len(inputs) != len(graph.inputs):
         raise UserError(
             where,
-            f"there are {len(inputs)} arrays and {graph.name} has {len(graph.inputs)} inputs",
+            f"there are {len(inputs)} arrays and the model has {len(graph.inputs)} inputs",
             f"give one array for each of {', '.join(graph.inputs)}",
         )
     for name, x in zip(graph.inputs, inputs, strict=True):
         shape = graph.tensors[name].shape
-        if x.ndim == 0 or x.shape[1:] != shape:
+        if x.shape[1:] != shape or x.ndim == 0:
+            expected = f"(N, {', '.join(map(str, shape))})"
             raise UserError(
                 where,
-                f"the array for input {name} has shape {x.shape} and {graph.name} expects "
-                f"(N, {', '.join(map(str, shape))})",
+                f"the array for input {name} has shape {x.shape} and the model expects {expected}",
                 "give data prepared as the training data were",
             )
         if len(x) != len(inputs[0]):
@@ -95,14 +94,19 @@ def _as_stored(graph: Graph, name: str, x: Array) -> Array:
     if isinstance(fmt, Fixed):
         if not np.issubdtype(x.dtype, np.integer):
             raise UserError(
-                "input data",
+                f"data for {graph.name}",
                 f"the array for input {name} is {x.dtype} and the input is stored as integers ({fmt})",
                 "convert it with reference.stored",
             )
         if x.size and not (fmt.low <= x.min() and x.max() <= fmt.high):
             raise UserError(
-                "input data",
+                f"data for {graph.name}",
                 f"input {name} has values from {x.min()} to {x.max()}, outside {fmt.low}..{fmt.high}",
                 "convert it with reference.stored",
             )
     return x.astype(fmt.dtype, copy=False)
+
+
+def _joined(batches: Iterator[dict[str, Array]]) -> dict[str, Array]:
+    parts = list(batches)
+    return {name: np.concatenate([part[name] for part in parts]) for name in parts[0]}
