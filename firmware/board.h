@@ -10,7 +10,8 @@
 
 #include <stdint.h>
 
-/* Core clock, flash wait states, caches, prefetch, UART (8 data bits, no parity, 1 stop bit), cycle counter. */
+/* Core clock, flash wait states, caches, prefetch, UART (8 data bits, no parity, 1 stop bit), cycle counter.
+ */
 void board_init(void);
 
 /* Core clock in Hz, as configured now. */
@@ -23,13 +24,14 @@ uint32_t board_cycles(void);
    drops a byte that was received with a framing error. */
 int board_uart_read(void);
 
-/* Sends `bytes` bytes; returns when the last one is in the transmitter. */
+/* Sends `bytes` bytes; returns when the last one is in the transmitter. Sends nothing before board_init(). */
 void board_uart_write(const void *data, uint32_t bytes);
 
 /* Returns when the last bit of what was written has left the pin. */
 void board_uart_flush(void);
 
-/* Restarts the chip as its reset pin would; RAM in .noinit keeps its contents where the boot ROM leaves it alone. */
+/* Restarts the chip as its reset pin would; RAM in .noinit keeps its contents where the boot ROM leaves it
+ * alone. */
 __attribute__((noreturn)) void board_reset(void);
 
 #endif
