@@ -19,7 +19,6 @@ from .base import (
     Requant,
     Shape,
     elements,
-    rounding_addend,
 )
 
 if TYPE_CHECKING:
@@ -67,9 +66,9 @@ class Add(FloatOp):
                 "use a scale per network or train with smaller weights"
             )
         shift = frac - formats.output.frac
-        bound = sum(f.magnitude << left for f, left in zip((a, b), lefts, strict=True)) + rounding_addend(shift)
+        accumulator = Accumulator(sum(f.magnitude << left for f, left in zip((a, b), lefts, strict=True)))
         requant = Requant(shift, formats.rounding, *self.activation.bounds(formats.output))
-        return FixedAdd(lefts, requant, accumulator=Accumulator(bound))
+        return FixedAdd(lefts, requant, accumulator=accumulator)
 
     def lower(self, call: CallBuilder) -> None:
         count = f"{elements(call.output_shape())}u"

@@ -126,8 +126,8 @@ class FixedFormats:
 class Accumulator:
     """Proof that the accumulator of an integer operation cannot overflow.
 
-    `bound` is the largest magnitude, over all filters, of ``sum |w| * max |x| + |b|`` plus the addend of
-    rounding; `bits` is 32 or 64, the narrowest that holds it.
+    `bound` is the largest magnitude, over all filters, of ``sum |w| * max |x| + |b|``; `bits` is 32 or 64,
+    the narrowest that holds it. Rounding adds nothing to it: nn_requant.h rounds after the shift.
     """
 
     bound: int
@@ -156,11 +156,6 @@ class Accumulator:
 
     def __str__(self) -> str:
         return f"|accumulator| <= {self.bound} < 2^{self.bits - 1}"
-
-
-def rounding_addend(shift: int) -> int:
-    """Largest amount that rounding adds to an accumulator before it is shifted right."""
-    return (1 << shift) - 1 if shift > 0 else 0
 
 
 @dataclass(frozen=True, eq=False)
@@ -207,6 +202,11 @@ class FloatOp(Op):
     def keeps_format(self) -> bool:
         """True when the output can only hold values of the inputs: it takes their fixed-point format."""
         return False
+
+    @property
+    def maximum(self) -> float | None:
+        """Largest magnitude of the output where the operation itself bounds it, else None."""
+        return None
 
     @property
     def weights(self) -> Array | None:

@@ -19,7 +19,6 @@ from .base import (
     Requant,
     Shape,
     hwc,
-    rounding_addend,
     unhwc,
 )
 
@@ -95,10 +94,10 @@ def exact_type(bound: int) -> type[np.float64] | type[np.int64]:
     return np.float64 if bound < EXACT_IN_FLOAT64 else np.int64
 
 
-def bound_of(weights: Array, bias: Array, magnitude: int, shift: int) -> int:
-    """Largest accumulator magnitude of any filter: ``sum |w| * max |x| + |b|`` + the addend of rounding."""
+def bound_of(weights: Array, bias: Array, magnitude: int) -> int:
+    """Largest accumulator magnitude of any filter: ``sum |w| * max |x| + |b|``."""
     sums = np.abs(weights.astype(np.int64)).reshape(len(weights), -1).sum(axis=1)
-    return max(int(s) * magnitude + abs(int(b)) for s, b in zip(sums, bias, strict=True)) + rounding_addend(shift)
+    return max(int(s) * magnitude + abs(int(b)) for s, b in zip(sums, bias, strict=True))
 
 
 @dataclass(frozen=True, eq=False)
@@ -222,7 +221,7 @@ def fixed_parameters(
     if np.abs(scaled).max(initial=0) >= 2.0**62:
         raise ValueError(f"a bias of {np.abs(bias).max():g} at {frac} fraction bits does not fit 64 bits")
     shift = frac - formats.output.frac
-    accumulator = Accumulator(bound_of(integers, scaled, source.magnitude, shift))
+    accumulator = Accumulator(bound_of(integers, scaled, source.magnitude))
     requant = Requant(shift, formats.rounding, *activation.bounds(formats.output))
     return integers, scaled.astype(accumulator.dtype), requant, accumulator
 

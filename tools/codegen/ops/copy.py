@@ -24,7 +24,6 @@ from .base import (
     Shape,
     elements,
     hwc,
-    rounding_addend,
     unhwc,
 )
 
@@ -38,10 +37,7 @@ def fixed_copy(activation: Activation, formats: FixedFormats) -> tuple[tuple[Req
         Requant(source.frac - formats.output.frac, formats.rounding, *activation.bounds(formats.output))
         for source in formats.inputs
     )
-    bound = max(
-        source.magnitude + rounding_addend(r.shift) for source, r in zip(formats.inputs, requants, strict=True)
-    )
-    return requants, Accumulator(bound)
+    return requants, Accumulator(max(source.magnitude for source in formats.inputs))
 
 
 @dataclass(frozen=True, eq=False)

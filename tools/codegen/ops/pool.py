@@ -28,6 +28,10 @@ if TYPE_CHECKING:
     from ..lower import CallBuilder
 
 
+# Elements of a window whose sum fits 32 bits, by bytes of an element.
+LARGEST_WINDOW = {1: 1 << 24, 2: 1 << 16}
+
+
 def infer_pool(window: Window, inputs: Sequence[Shape]) -> Shape:
     (shape,) = inputs
     h, w, c = hwc(shape)
@@ -165,9 +169,9 @@ class AvgPool(FloatOp):
             source.frac - formats.output.frac, formats.rounding, *self.activation.bounds(formats.output)
         )
         taps = self.window.kernel[0] * self.window.kernel[1]
-        # the kernel scales numerator and divisor by 2^|shift| and compares doubled remainders
-        bound = (taps * source.magnitude) << (abs(requant.shift) + 1)
-        return FixedAvgPool(self.window, requant, accumulator=Accumulator(bound))
+        if taps > LARGEST_WINDOW[source.bytes]:
+            raise ValueError(f"its window has {taps} elements, more than {LARGEST_WINDOW[source.bytes]}")
+        return FixedAvgPool(self.window, requant, accumulator=Accumulator(taps * source.magnitude))
 
     def lower(self, call: CallBuilder) -> None:
         call.kernel(

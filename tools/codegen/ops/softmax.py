@@ -28,6 +28,11 @@ class Softmax(FloatOp):
 
     kind = "softmax"
 
+    @property
+    def maximum(self) -> float:
+        """Just below 1, so that all bits are fraction bits; an output of exactly 1 saturates."""
+        return 1.0 - 2.0**-24
+
     def infer(self, inputs: Sequence[Shape]) -> Shape:
         (shape,) = inputs
         return shape

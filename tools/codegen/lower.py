@@ -1,0 +1,325 @@
+"""From a graph and its memory plan to kernel calls with literal parameters.
+
+The `Program` holds everything that the templates print; they do no arithmetic.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import re
+import zlib
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+
+import numpy as np
+
+from ..errors import UserError
+from .formats import Array, Fixed, Float32
+from .graph import Graph, Node, TensorType
+from .kernels import KernelTable
+from .ops.base import Activation, FixedOp, Requant, Shape
+from .plan import MemoryPlan
+from .reference import outputs as reference_outputs
+
+C_TYPES = {"int8": "int8_t", "int16": "int16_t", "int32": "int32_t", "int64": "int64_t", "float32": "float"}
+MAGNITUDE_OF_SELFTEST = 4.0
+ARENA_MEMBER = {"int8_t": "q8", "int16_t": "q16", "float": "f32"}
+
+
+@dataclass(frozen=True, eq=False)
+class Table:
+    """A constant array in flash."""
+
+    name: str
+    c_type: str
+    values: Array
+    comment: str
+
+    @property
+    def bytes(self) -> int:
+        return int(self.values.nbytes)
+
+
+@dataclass(frozen=True)
+class Structure:
+    """A constant structure in flash; fields in order of declaration."""
+
+    name: str
+    c_type: str
+    fields: tuple[tuple[str, str], ...]
+
+
+@dataclass(frozen=True)
+class Layer:
+    """One node as C: the calls that compute it and where its output lies."""
+
+    name: str
+    index: int
+    comment: str
+    calls: tuple[str, ...]
+    output: str
+    tensor: str
+    kernels: tuple[str, ...]
+    macs: int
+
+
+@dataclass(frozen=True)
+class Port:
+    """An input or output of the model in the arena."""
+
+    tensor: str
+    identifier: str
+    offset: int
+    type: TensorType
+
+    @property
+    def expression(self) -> str:
+        return arena_expression(self.type, self.offset)
+
+
+@dataclass(frozen=True, eq=False)
+class Program:
+    """Everything that is printed into C, and what the host must know of it."""
+
+    prefix: str
+    graph: Graph
+    plan: MemoryPlan
+    title: str
+    model_hash: int
+    inputs: tuple[Port, ...]
+    outputs: tuple[Port, ...]
+    layers: tuple[Layer, ...]
+    tables: tuple[Table, ...]
+    structures: tuple[Structure, ...]
+    macs: int
+    selftest: SelfTest
+
+    @property
+    def is_float(self) -> bool:
+        return isinstance(self.outputs[0].type.format, Float32)
+
+    @property
+    def weights_bytes(self) -> int:
+        return sum(table.bytes for table in self.tables)
+
+
+@dataclass(frozen=True, eq=False)
+class SelfTest:
+    """What the model must answer to the pseudo-random input: a CRC-32 of integers, or floats."""
+
+    crc32: int
+    values: Array
+
+
+def identifier(text: str) -> str:
+    """A C identifier that reads like `text`."""
+    name = re.sub(r"\W+", "_", text).strip("_").lower() or "layer"
+    return f"l{name}" if name[0].isdigit() else name
+
+
+def float_literal(value: float) -> str:
+    """Shortest decimal that gives the same float32, as a C literal."""
+    if np.isinf(value):
+        return "INFINITY" if value > 0 else "-INFINITY"
+    text = str(np.float32(value))
+    return f"{text}f" if re.search(r"[.e]", text) else f"{text}.0f"
+
+
+def arena_expression(tensor: TensorType, offset: int, elements: int = 0) -> str:
+    """Pointer to an element of a tensor that starts `offset` bytes into the arena."""
+    index = offset // tensor.format.bytes + elements
+    return f"arena->{ARENA_MEMBER[tensor.format.c_type]} + {index}u"
+
+
+@dataclass
+class CallBuilder:
+    """Collects the C of one node while its operation lowers itself."""
+
+    program: ProgramBuilder
+    node: Node
+    calls: list[str] = field(default_factory=list)
+    kernels: list[str] = field(default_factory=list)
+
+    def type_of(self, tensor: str) -> TensorType:
+        return self.program.graph.tensors[tensor]
+
+    def input_count(self) -> int:
+        return len(self.node.inputs)
+
+    def input_shape(self, index: int) -> Shape:
+        return self.type_of(self.node.inputs[index]).shape
+
+    def output_shape(self) -> Shape:
+        return self.type_of(self.node.name).shape
+
+    def pointer(self, tensor: str, elements: int = 0) -> str:
+        return arena_expression(self.type_of(tensor), self.program.plan.placements[tensor].offset, elements)
+
+    def input(self, index: int) -> str:
+        return self.pointer(self.node.inputs[index])
+
+    def output(self, elements: int = 0) -> str:
+        """Pointer to the output, `elements` elements from its start."""
+        return self.pointer(self.node.name, elements)
+
+    def table(self, suffix: str, values: Array, layout: str) -> str:
+        """Store an array in flash; returns its C name."""
+        name = f"{self.program.prefix}_{self.program.identifiers[self.node.name]}_{suffix}"
+        comment = f"{self.node.name} {suffix} {layout}"
+        self.program.tables.append(Table(name, C_TYPES[str(values.dtype)], values, comment))
+        return name
+
+    def structure(self, c_type: str, suffix: str, fields: Mapping[str, object]) -> str:
+        """Store a structure in flash, equal ones once; returns a pointer to it."""
+        content = (c_type, tuple((key, str(value)) for key, value in fields.items()))
+        name = f"{self.program.prefix}_{self.program.identifiers[self.node.name]}_{suffix}"
+        return f"&{self.program.structures.setdefault(content, name)}"
+
+    def requant(self, requant: Requant) -> str:
+        return self.structure("nn_requant", "out", requant.c_fields())
+
+    def range_values(self, activation: Activation) -> tuple[str, str]:
+        low = -np.inf if activation.low is None else activation.low
+        high = np.inf if activation.high is None else activation.high
+        return float_literal(low), float_literal(high)
+
+    def range(self, activation: Activation) -> str:
+        low, high = self.range_values(activation)
+        return self.structure("nn_range_f32", "out", {".min": low, ".max": high})
+
+    def kernel(self, operation: str, *arguments: str, variant: str = "") -> None:
+        """Call the kernel of this operation for the output's type (and accumulator variant)."""
+        kind = self.type_of(self.node.name).format.suffix + variant
+        function = self.program.kernels.function(operation, kind)
+        self.kernels.append(function)
+        self.calls.append(f"{function}({', '.join(arguments)});")
+
+    def alias(self) -> None:
+        """The output is the input's memory: nothing to call."""
+
+
+@dataclass
+class ProgramBuilder:
+    """The tables and structures of a program while its nodes are lowered."""
+
+    prefix: str
+    graph: Graph
+    plan: MemoryPlan
+    kernels: KernelTable
+    identifiers: Mapping[str, str]
+    tables: list[Table] = field(default_factory=list)
+    structures: dict[tuple[str, tuple[tuple[str, str], ...]], str] = field(default_factory=dict)
+
+
+def unique_identifiers(names: Sequence[str]) -> dict[str, str]:
+    """A different C identifier for each name."""
+    result: dict[str, str] = {}
+    for name in names:
+        wanted = candidate = identifier(name)
+        number = 2
+        while candidate in result.values():
+            candidate, number = f"{wanted}_{number}", number + 1
+        result[name] = candidate
+    return result
+
+
+def lower(graph: Graph, plan: MemoryPlan, kernels: KernelTable, prefix: str = "model") -> Program:
+    """Lower every node. Raises UserError when the runtime lacks a kernel or the prefix is not a C name."""
+    if not re.fullmatch(r"[a-z_][a-z0-9_]*", prefix):
+        raise UserError("prefix", f"{prefix!r} is not a lower-case C identifier", "use letters, digits and _")
+    builder = ProgramBuilder(prefix, graph, plan, kernels, unique_identifiers(list(graph.tensors)))
+    layers: list[Layer] = []
+    for node in graph.nodes:
+        call = CallBuilder(builder, node)
+        node.op.lower(call)
+        if call.calls:
+            layers.append(
+                Layer(
+                    name=node.name,
+                    index=len(layers),
+                    comment=comment_of(graph, node),
+                    calls=tuple(call.calls),
+                    output=call.output(),
+                    tensor=node.name,
+                    kernels=tuple(call.kernels),
+                    macs=graph.macs(node),
+                )
+            )
+
+    def ports(names: Sequence[str]) -> tuple[Port, ...]:
+        return tuple(
+            Port(name, builder.identifiers[name], plan.placements[name].offset, graph.tensors[name]) for name in names
+        )
+
+    tables = tuple(builder.tables)
+    return Program(
+        prefix=prefix,
+        graph=graph,
+        plan=plan,
+        title=graph.name,
+        model_hash=model_hash(graph, tables, layers),
+        inputs=ports(graph.inputs),
+        outputs=ports(graph.outputs),
+        layers=tuple(layers),
+        tables=tables,
+        structures=tuple(Structure(name, *content) for content, name in builder.structures.items()),
+        macs=sum(layer.macs for layer in layers),
+        selftest=selftest(graph),
+    )
+
+
+def comment_of(graph: Graph, node: Node) -> str:
+    """What the layer does, its formats and the proof of its accumulator, for the reader of the C."""
+    sources = ", ".join(f"{source} {graph.tensors[source]}" for source in node.inputs)
+    text = f"{node.name}: {node.op.kind} {node.op.describe()}".rstrip()
+    text += f"; {sources} -> {graph.tensors[node.name]}"
+    if isinstance(node.op, FixedOp) and node.op.accumulator.bound:
+        text += f"; {node.op.accumulator}"
+    return text
+
+
+def model_hash(graph: Graph, tables: Sequence[Table], layers: Sequence[Layer]) -> int:
+    """32 bits that identify the graph, its formats and its weights."""
+    digest = hashlib.sha256(graph.name.encode())
+    for name in graph.inputs:
+        digest.update(f"{name}:{graph.tensors[name]};".encode())
+    for layer in layers:
+        digest.update(f"{layer.comment}|{layer.calls};".encode())
+    for table in tables:
+        digest.update(np.ascontiguousarray(table.values).tobytes())
+    return int.from_bytes(digest.digest()[:4], "little")
+
+
+def selftest_inputs(graph: Graph) -> list[Array]:
+    """The pseudo-random input of the self-test, one array [1, *shape] per input, in the input's format.
+
+    A linear congruential generator (Numerical Recipes: 1664525, 1013904223) that starts at 1 and runs
+    through all inputs; the top bits of its state are the value: integers of the format's width, or floats
+    in [-4, 4). The generated C repeats it.
+    """
+    state = 1
+    arrays = []
+    for name in graph.inputs:
+        tensor = graph.tensors[name]
+        values = []
+        for _ in range(tensor.elements):
+            state = (state * 1664525 + 1013904223) & 0xFFFFFFFF
+            signed = state - (state >> 31 << 32)
+            if isinstance(tensor.format, Fixed):
+                values.append(signed >> (32 - tensor.format.bits))
+            else:
+                values.append(signed >> 8)
+        array = np.array(values)
+        if isinstance(tensor.format, Float32):
+            array = (array * (MAGNITUDE_OF_SELFTEST / 2**23)).astype(np.float32)
+        arrays.append(array.astype(tensor.format.dtype).reshape(1, *tensor.shape))
+    return arrays
+
+
+def selftest(graph: Graph) -> SelfTest:
+    """What the reference answers to the pseudo-random input."""
+    results = reference_outputs(graph, selftest_inputs(graph))
+    crc = 0
+    for result in results:
+        crc = zlib.crc32(np.ascontiguousarray(result).tobytes(), crc)
+    return SelfTest(crc, np.concatenate([result.astype(np.float32).ravel() for result in results]))

@@ -1,0 +1,48 @@
+"""The generator as one function: model file and calibration data in, C program out."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from ..errors import UserError
+from .formats import Array
+from .frontends import import_model
+from .graph import Graph
+from .kernels import kernel_table
+from .lower import Program, lower
+from .passes import simplify
+from .plan import plan
+from .quantize.fixed_point import FixedPoint, quantize
+
+TYPES = {"float32": None, "int16": FixedPoint(16), "int8": FixedPoint(8)}
+
+
+@dataclass(frozen=True, eq=False)
+class Compiled:
+    """What each stage made of one model, in the order of the stages."""
+
+    imported: Graph
+    simplified: Graph
+    quantized: Graph
+    program: Program
+
+
+def compile_graph(
+    graph: Graph, scheme: FixedPoint | None, calibration: Sequence[Array], prefix: str = "model"
+) -> Compiled:
+    """Run all stages after the frontend. `scheme` None keeps float32, for which no calibration is needed."""
+    simplified = simplify(graph)
+    quantized = simplified if scheme is None else quantize(simplified, calibration, scheme)
+    program = lower(quantized, plan(quantized), kernel_table(), prefix)
+    return Compiled(graph, simplified, quantized, program)
+
+
+def compile_model(
+    path: Path, name: str, scheme: FixedPoint | None, calibration: Sequence[Array], prefix: str = "model"
+) -> Compiled:
+    """Import a model file and run all stages. Raises UserError for whatever cannot be deployed."""
+    if scheme is not None and not calibration:
+        raise UserError(path, "fixed point needs calibration data", "give --calibration samples.npz")
+    return compile_graph(import_model(path, name), scheme, calibration, prefix)

@@ -1,0 +1,41 @@
+"""What every table of an experiment file has in common, and how the kinds of a folder are found."""
+
+from __future__ import annotations
+
+import importlib
+import pkgutil
+from collections.abc import Mapping
+from types import MappingProxyType
+from typing import Any, TypeVar
+
+from pydantic import BaseModel, ConfigDict
+
+
+class Section(BaseModel):
+    """A table of an experiment file: unknown keys and wrong types are errors; it never changes."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True, strict=True)
+
+
+Kind = TypeVar("Kind", bound=Section)
+
+
+def kinds_in(package: str, base: type[Kind]) -> Mapping[str, type[Kind]]:
+    """The kinds of a folder: each module `name.py` in `package` defines one public subclass of `base`.
+
+    A new data set or model is therefore one new file, known to the experiment reader and to the tests
+    as soon as it exists.
+    """
+    folder: Any = importlib.import_module(package)
+    found: dict[str, type[Kind]] = {}
+    for info in sorted(pkgutil.iter_modules(folder.__path__), key=lambda item: item.name):
+        module = importlib.import_module(f"{package}.{info.name}")
+        classes = [
+            value
+            for value in vars(module).values()
+            if isinstance(value, type) and issubclass(value, base) and value.__module__ == module.__name__
+        ]
+        if len(classes) != 1:
+            raise TypeError(f"{module.__name__} must define exactly one {base.__name__}, not {len(classes)}")
+        found[info.name] = classes[0]
+    return MappingProxyType(found)
