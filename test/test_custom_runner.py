@@ -20,6 +20,7 @@ class CustomTestRunner(UnityTestRunner):
     def __init__(self, *args, **kwargs):
         super().__init__(*args, **kwargs)
         self.summary_seen = False
+        self.last_line = ""
 
     def configure_build_env(self, env):
         return env
@@ -39,14 +40,17 @@ class CustomTestRunner(UnityTestRunner):
             self.project_config.set(section, "test_testing_command", "\n".join(line))
         try:
             super().stage_testing()
-        except UnitTestError:
-            # The exit status counts failed cases, which are reported one by one.
+        except UnitTestError as error:
+            # The exit status counts failed cases, which are reported one by one. PlatformIO takes it for a signal.
             if not any(case.status == TestStatus.FAILED for case in self.test_suite.cases):
-                raise
+                raise UnitTestError(f"the test program failed; its last line: {self.last_line}") from error
         if not self.options.without_testing and not self.summary_seen:
-            raise UnitTestError("the test program ended without its summary line")
+            raise UnitTestError(
+                f"the test program ended without its summary; its last line: {self.last_line}"
+            )
 
     def on_testing_line_output(self, line):
         if all(word in line for word in ("Tests", "Failures", "Ignored")):
             self.summary_seen = True
+        self.last_line = line.strip() or self.last_line
         super().on_testing_line_output(line)

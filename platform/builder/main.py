@@ -16,6 +16,7 @@ env = DefaultEnvironment()
 platform = env.PioPlatform()
 platform_dir = Path(platform.get_dir())
 project_dir = Path(env.subst("$PROJECT_DIR"))
+testing = "test" in env["BUILD_TYPE"]
 sys.path.insert(0, str(platform_dir))
 from host_python import find_python  # noqa: E402
 
@@ -24,7 +25,7 @@ FLAGS = {
     for name, _, flags in (
         line.partition(":") for line in (platform_dir / "flags.txt").read_text().splitlines()
     )
-    if not name.startswith("#")
+    if name and not name.startswith("#")
 }
 
 
@@ -36,6 +37,8 @@ def fail(line: str) -> None:
 def build_host() -> None:
     """A host program: a kernel test, or the model's self-test in native/."""
     env.Replace(PROGNAME="program", PROJECT_SRC_DIR=str(platform_dir / "native"))
+    if testing:
+        env.Replace(SRC_FILTER=["-<*>"])
     Default(env.BuildProgram())
 
 
@@ -89,8 +92,8 @@ def build_firmware() -> None:
         },
     )
     env.BuildSources("$BUILD_DIR/board", str(board_dir))
-    if "test" in env["BUILD_TYPE"]:  # a test has its own main()
-        env.BuildSources("$BUILD_DIR/firmware", str(firmware_dir), "+<startup.c>")
+    if testing:  # a test has its own main() and no model
+        env.Replace(SRC_FILTER=["+<startup.c>", "+<frame.c>"])
 
     elf = env.BuildProgram()
     binary = env.Binary("$BUILD_DIR/firmware", elf)
@@ -135,5 +138,5 @@ def add_upload(board, elf, binary, offset: int) -> None:
     )
 
 
-env.Append(CCFLAGS=FLAGS["optimise"] + FLAGS["warn"])
+env.Append(CCFLAGS=FLAGS["numeric"] + FLAGS["optimise"] + FLAGS["warn"])
 build_firmware() if "BOARD" in env else build_host()

@@ -1,0 +1,11 @@
+# microai_flags(OUT GROUP...): the flags of these groups of platform/flags.txt, as a list.
+function(microai_flags out)
+    set(flags)
+    foreach(group IN LISTS ARGN)
+        file(STRINGS "${CMAKE_CURRENT_FUNCTION_LIST_DIR}/../platform/flags.txt" line REGEX "^${group}: ")
+        string(REGEX REPLACE "^${group}: " "" line "${line}")
+        separate_arguments(line UNIX_COMMAND "${line}")
+        list(APPEND flags ${line})
+    endforeach()
+    set(${out} "${flags}" PARENT_SCOPE)
+endfunction()
