@@ -19,19 +19,16 @@ static inline int32_t nn_requant_i32(int32_t acc, const nn_requant *requant) {
     const int32_t min = requant->min;
     const int32_t max = requant->max;
     if (shift > 0) {
-        const int32_t below = acc >> shift; /* floor; acc lies in below * 2^shift + 0 .. 2^shift - 1 */
+        const int32_t below = acc >> shift; /* floor; the bits shifted out are what rounding looks at */
         if (requant->rounding == NN_ROUND_NEAREST) {
-            acc =
-                below + ((acc >> (shift - 1)) & 1); /* the next bit says whether the rest is a half or more */
+            acc = below + ((acc >> (shift - 1)) & 1); /* their highest bit: a half or more goes up */
         } else if (requant->rounding == NN_ROUND_TRUNC && acc < 0) {
-            acc = below +
-                  (((uint32_t)acc << (32 - shift)) != 0u); /* negative with a rest: one up, toward zero */
+            acc = below + (((uint32_t)acc << (32 - shift)) != 0u); /* any bit: up, toward zero */
         } else {
             acc = below;
         }
     } else if (shift < 0) {
-        /* acc * 2^n > max exactly when acc > floor(max / 2^n); acc * 2^n <= min exactly when acc <= floor(min
-         * / 2^n) */
+        /* acc * 2^n > max when acc > floor(max / 2^n); acc * 2^n <= min when acc <= floor(min / 2^n). */
         if (acc > (max >> -shift)) {
             return max;
         }
@@ -63,9 +60,9 @@ static inline int32_t nn_requant_i64(int64_t acc, const nn_requant *requant) {
     return acc < requant->min ? requant->min : acc > requant->max ? requant->max : (int32_t)acc;
 }
 
-/* clamp(round(sum * 2^-shift / count), min, max) with one rounding of the exact quotient; count 1..2^30,
- * shift -31..31. Only 32-bit divisions: floor((sum * 2^-shift) / count) = floor(floor(sum * 2^-shift) /
- * count). */
+/* clamp(round(sum * 2^-shift / count), min, max) with one rounding of the exact quotient; shift -31..31,
+ * count 1..2^30. It needs only 32-bit division: floor(sum * 2^-shift / count) = floor(floor(sum * 2^-shift)
+ * / count). */
 static inline int32_t nn_divide_i32(int32_t sum, int32_t count, const nn_requant *requant) {
     int32_t shift = requant->shift;
     int32_t whole = sum; /* floor(sum * 2^-shift) for shift > 0 */
@@ -90,15 +87,16 @@ static inline int32_t nn_divide_i32(int32_t sum, int32_t count, const nn_requant
             quotient++;
         }
     }
-    /* The fraction above `quotient` is (rest + lost part) / count. */
+    /* The fraction above `quotient` is (rest + what was shifted out) / count. */
     if (requant->rounding == NN_ROUND_NEAREST) {
         quotient += 2 * rest + half >= count;
     } else if (requant->rounding == NN_ROUND_TRUNC && quotient < 0) {
         quotient += rest != 0 || lost != 0u;
     }
-    return quotient < requant->min   ? requant->min
-           : quotient > requant->max ? requant->max
-                                     : (int32_t)quotient;
+    if (quotient < requant->min) {
+        return requant->min;
+    }
+    return quotient > requant->max ? requant->max : (int32_t)quotient;
 }
 
 /* Saturation without scaling: the float kernels' activation. NaN passes. */
@@ -115,14 +113,12 @@ static inline float nn_exp2i_f32(int32_t exponent) {
     return power.value;
 }
 
-/* clamp(round(x * 2^frac), min, max): a real number to fixed point; frac -126..127, -2^24 <= min <= max <=
- * 2^24; NaN gives clamp(0). */
+/* clamp(round(x * 2^frac), min, max): a real number to fixed point. frac -126..127, min and max within
+ * -2^24..2^24; NaN counts as 0. */
 static inline int32_t nn_quantize_f32(float x, int8_t frac, uint8_t rounding, int32_t min, int32_t max) {
-    float scaled =
-        x *
-        nn_exp2i_f32(frac); /* exact but for over- and underflow, which the clamp and the rounding absorb */
-    if (!(scaled == scaled)) {
-        scaled = 0.0f;
+    float scaled = x * nn_exp2i_f32(frac); /* exact unless it over- or underflows */
+    if (scaled != scaled) {
+        scaled = 0.0f; /* NaN */
     }
     if (scaled >= (float)max) {
         return max;

@@ -1,0 +1,5 @@
+#include "nn_type_f32.inc"
+
+#define NN_FUNCTION nn_pool_avg_f32
+#define NN_MEAN(sum, count, out) nn_clamp_f32((sum) / (count), out)
+#include "nn_pool_avg.inc"

@@ -1,0 +1,5 @@
+#include "nn_type_q8.inc"
+
+#define NN_FUNCTION nn_pool_avg_q8
+#define NN_MEAN(sum, count, out) (int8_t)nn_divide_i32(sum, count, out)
+#include "nn_pool_avg.inc"
