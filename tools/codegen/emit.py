@@ -29,7 +29,9 @@ def write_atomic(path: Path, text: str) -> bool:
             Path(temporary).unlink(missing_ok=True)
             raise
     except OSError as error:
-        raise UserError(path, f"cannot be written ({error.strerror})", "choose a writable output folder") from None
+        raise UserError(
+            path, f"cannot be written ({error.strerror})", "choose a writable output folder"
+        ) from None
     return True
 
 

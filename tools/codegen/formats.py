@@ -96,7 +96,11 @@ class Fixed:
     def quantize(self, real: Array, rounding: Rounding = Rounding.NEAREST) -> Array:
         """Convert real numbers to stored integers (dtype of the format), saturating at both ends."""
         scaled = np.ldexp(np.asarray(real, dtype=np.float64), self.frac)
-        rounded = np.trunc(scaled) if rounding is Rounding.TRUNC else np.floor(scaled + 0.5 * (rounding is Rounding.NEAREST))
+        rounded = (
+            np.trunc(scaled)
+            if rounding is Rounding.TRUNC
+            else np.floor(scaled + 0.5 * (rounding is Rounding.NEAREST))
+        )
         return np.clip(rounded, self.low, self.high).astype(self.dtype)
 
     def dequantize(self, stored: Array) -> Array:

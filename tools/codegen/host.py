@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import ctypes
 import hashlib
+import shlex
 import shutil
 import subprocess
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
 
 import numpy as np
@@ -19,11 +21,15 @@ from .kernels import runtime_folder
 from .lower import Port, Program
 from .render import render, render_host
 
-WARNINGS = (
-    "-Wall -Wextra -Wconversion -Wshadow -Wvla -Wdouble-promotion -Wstrict-prototypes -Wmissing-prototypes -Werror"
-).split()
-FLAGS = ["-std=c99", "-ffp-contract=off", "-fno-strict-aliasing", *WARNINGS]
-SANITIZE = ["-fsanitize=address,undefined", "-fno-sanitize-recover=all", "-g"]
+
+@cache
+def compiler_flags() -> tuple[str, ...]:
+    """The flags that all builds share, from platform/flags.txt."""
+    path = runtime_folder().parents[1] / "platform" / "flags.txt"
+    groups = dict(
+        line.split(": ", 1) for line in path.read_text(encoding="utf-8").splitlines() if ": " in line
+    )
+    return tuple(shlex.split(f"{groups['numeric']} {groups['warn']}"))
 
 
 def compiler() -> str:
@@ -32,16 +38,28 @@ def compiler() -> str:
         path = shutil.which(name)
         if path:
             return path
-    raise UserError("host compiler", "neither cc, gcc nor clang is on the PATH", "install gcc (apt install gcc)")
+    raise UserError(
+        "host compiler", "neither cc, gcc nor clang is on the PATH", "install gcc (apt install gcc)"
+    )
 
 
 def compile_c(sources: Sequence[Path], includes: Sequence[Path], output: Path, *flags: str) -> None:
     """Compile C files with the project's flags. Raises UserError with the compiler's first message."""
-    command = [compiler(), *FLAGS, *flags, *(f"-I{path}" for path in includes), *map(str, sources), "-o", str(output)]
+    command = [
+        compiler(),
+        *compiler_flags(),
+        *flags,
+        *(f"-I{path}" for path in includes),
+        *map(str, sources),
+        "-o",
+        str(output),
+    ]
     result = subprocess.run(command, capture_output=True, text=True, check=False)
     if result.returncode:
         lines = [line for line in result.stderr.splitlines() if "error" in line] or result.stderr.splitlines()
-        raise UserError(output.name, f"does not compile: {lines[0] if lines else 'no message'}", "report this")
+        raise UserError(
+            output.name, f"does not compile: {lines[0] if lines else 'no message'}", "report this"
+        )
 
 
 def runtime_sources() -> list[Path]:
@@ -51,7 +69,7 @@ def runtime_sources() -> list[Path]:
 def build_runtime(cache: Path, *flags: str) -> Path:
     """The runtime as a static library for this computer, built once per content and flags; returns its path."""
     folder = runtime_folder()
-    digest = hashlib.sha256(" ".join([compiler(), *FLAGS, *flags]).encode())
+    digest = hashlib.sha256(" ".join([compiler(), *compiler_flags(), *flags]).encode())
     for path in sorted(folder.rglob("*.[ch]")) + sorted(folder.rglob("*.inc")):
         digest.update(path.read_bytes())
     library = cache / f"libnn_runtime-{digest.hexdigest()[:16]}.o"

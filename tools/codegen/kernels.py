@@ -17,7 +17,9 @@ def runtime_folder() -> Path:
     """The folder lib/nn_runtime of this checkout. Raises UserError when the package was moved away from it."""
     folder = Path(__file__).resolve().parents[2] / "lib" / "nn_runtime"
     if not (folder / "nn_kernels.def").is_file():
-        raise UserError(folder, "has no nn_kernels.def", "install microai with `pip install -e` from a checkout")
+        raise UserError(
+            folder, "has no nn_kernels.def", "install microai with `pip install -e` from a checkout"
+        )
     return folder
 
 

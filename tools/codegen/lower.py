@@ -248,7 +248,8 @@ def lower(graph: Graph, plan: MemoryPlan, kernels: KernelTable, prefix: str = "m
 
     def ports(names: Sequence[str]) -> tuple[Port, ...]:
         return tuple(
-            Port(name, builder.identifiers[name], plan.placements[name].offset, graph.tensors[name]) for name in names
+            Port(name, builder.identifiers[name], plan.placements[name].offset, graph.tensors[name])
+            for name in names
         )
 
     tables = tuple(builder.tables)

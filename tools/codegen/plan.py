@@ -145,7 +145,8 @@ def plan(graph: Graph) -> MemoryPlan:
         buffer = buffers[home]
         placements[tensor] = Placement(best[home], graph.tensors[tensor].bytes, buffer.first, buffer.last)
     lower_bound = max(
-        sum(b.size for b in buffers.values() if b.first <= step <= b.last) for step in range(-1, len(graph.nodes) + 1)
+        sum(b.size for b in buffers.values() if b.first <= step <= b.last)
+        for step in range(-1, len(graph.nodes) + 1)
     )
     result = MemoryPlan(best_peak, lower_bound, placements, owner)
     verify(result)

@@ -61,7 +61,9 @@ def literal(value: object, c_type: str) -> str:
 
 def rows(table: Table) -> Iterator[str]:
     """Lines of an initializer, a new line for each filter."""
-    values = table.values.reshape(len(table.values), -1) if table.values.ndim > 1 else table.values.reshape(1, -1)
+    values = (
+        table.values.reshape(len(table.values), -1) if table.values.ndim > 1 else table.values.reshape(1, -1)
+    )
     for row in values:
         yield from wrapped([literal(value, table.c_type) for value in row.tolist()])
 

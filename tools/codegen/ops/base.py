@@ -10,7 +10,7 @@ import math
 from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, ClassVar, TypeAlias
+from typing import TYPE_CHECKING, Any, ClassVar, TypeAlias
 
 import numpy as np
 
@@ -30,7 +30,9 @@ def elements(shape: Shape) -> int:
 def hwc(shape: Shape) -> tuple[int, int, int]:
     """A sample's shape as (H, W, C): (T, C) is one row of T positions, (C,) one position."""
     if len(shape) > 3:
-        raise ValueError(f"shape {shape} has more than three dimensions; (C,), (T, C) and (H, W, C) are supported")
+        raise ValueError(
+            f"shape {shape} has more than three dimensions; (C,), (T, C) and (H, W, C) are supported"
+        )
     return (1,) * (3 - len(shape)) + shape  # type: ignore[return-value]
 
 
@@ -69,9 +71,9 @@ class Activation:
         """The clamp as stored integers of the output format, inside the format's own range."""
         low, high = output.low, output.high
         if self.low is not None:
-            low = int(output.quantize(np.float64(self.low)))
+            low = int(output.quantize(np.asarray(self.low)))
         if self.high is not None:
-            high = int(output.quantize(np.float64(self.high)))
+            high = int(output.quantize(np.asarray(self.high)))
         return low, high
 
     def __bool__(self) -> bool:
@@ -147,7 +149,7 @@ class Accumulator:
         return "" if self.bits == 32 else "_wide"
 
     @property
-    def dtype(self) -> np.dtype[np.signedinteger[object]]:
+    def dtype(self) -> np.dtype[Any]:
         return np.dtype(f"int{self.bits}")
 
     @property

@@ -33,12 +33,20 @@ class BatchNorm(FloatOp):
     @property
     def scale(self) -> Array:
         """w, float64 [C]."""
-        return self.gamma.astype(np.float64) / np.sqrt(self.variance.astype(np.float64) + self.epsilon)
+        scale: Array = self.gamma.astype(np.float64) / np.sqrt(
+            self.variance.astype(np.float64) + self.epsilon
+        )
+        return scale
+
+    @property
+    def weights(self) -> Array:
+        return self.scale
 
     @property
     def offset(self) -> Array:
         """b, float64 [C]."""
-        return self.beta.astype(np.float64) - self.scale * self.mean.astype(np.float64)
+        offset: Array = self.beta.astype(np.float64) - self.scale * self.mean.astype(np.float64)
+        return offset
 
     def as_conv(self) -> Conv:
         """The same function as a depthwise convolution of one tap, for which kernels exist."""
@@ -54,7 +62,8 @@ class BatchNorm(FloatOp):
 
     def run(self, inputs: Sequence[Array]) -> Array:
         (x,) = inputs
-        return x * self.scale.astype(x.dtype) + self.offset.astype(x.dtype)
+        y: Array = x * self.scale.astype(x.dtype) + self.offset.astype(x.dtype)
+        return y
 
     def arrays(self) -> Mapping[str, Array]:
         return {"gamma": self.gamma, "beta": self.beta, "mean": self.mean, "variance": self.variance}

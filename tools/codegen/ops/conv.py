@@ -60,20 +60,20 @@ class Window:
         if any(self.padding):
             x = np.pad(x, ((0, 0), (top, bottom), (left, right), (0, 0)), constant_values=fill)
         span = [d * (k - 1) + 1 for d, k in zip(self.dilation, self.kernel, strict=True)]
-        view = np.lib.stride_tricks.sliding_window_view(x, span, axis=(1, 2))  # type: ignore[call-overload]
+        view = np.lib.stride_tricks.sliding_window_view(x, span, axis=(1, 2))
         (sh, sw), (dh, dw) = self.strides, self.dilation
-        return view[:, ::sh, ::sw, :, ::dh, ::dw]  # type: ignore[no-any-return]
+        return view[:, ::sh, ::sw, :, ::dh, ::dw]
 
     def describe(self, rank: int) -> str:
         """For example "3x3 stride 2 pad 1,1,0,0"; one number per axis of the layer."""
         axes = slice(1, 2) if rank < 3 else slice(0, 2)
-        text = "x".join(map(str, self.kernel[axes]))
+        text = "x".join(str(k) for k in self.kernel[axes])
         if self.strides != (1, 1):
-            text += f" stride {'x'.join(map(str, self.strides[axes]))}"
+            text += f" stride {'x'.join(str(s) for s in self.strides[axes])}"
         if any(self.padding):
-            text += f" pad {','.join(map(str, self.padding if rank == 3 else self.padding[2:]))}"
+            text += f" pad {','.join(str(p) for p in (self.padding if rank == 3 else self.padding[2:]))}"
         if self.dilation != (1, 1):
-            text += f" dilation {'x'.join(map(str, self.dilation[axes]))}"
+            text += f" dilation {'x'.join(str(d) for d in self.dilation[axes])}"
         return text
 
 
@@ -84,9 +84,10 @@ def convolve(x: Array, weights: Array, window: Window, groups: int) -> Array:
     view = window.windows(x)  # [N, OH, OW, C, KH, KW]
     oh, ow = view.shape[1:3]
     taps = view.transpose(0, 1, 2, 4, 5, 3).reshape(n * oh * ow, kh * kw, groups, depth)
-    taps = taps.transpose(2, 0, 1, 3).reshape(groups, n * oh * ow, kh * kw * depth)
+    rows = taps.transpose(2, 0, 1, 3).reshape(groups, n * oh * ow, kh * kw * depth)
     matrix = weights.reshape(groups, filters // groups, kh * kw * depth).transpose(0, 2, 1)
-    return np.matmul(taps, matrix).transpose(1, 0, 2).reshape(n, oh, ow, filters)
+    sums: Array = np.matmul(rows, matrix)
+    return sums.transpose(1, 0, 2).reshape(n, oh, ow, filters)
 
 
 def exact_type(bound: int) -> type[np.float64] | type[np.int64]:
@@ -126,7 +127,9 @@ class Conv(FloatOp):
 
     def run(self, inputs: Sequence[Array]) -> Array:
         (x,) = inputs
-        y = convolve(x.reshape(len(x), *hwc(x.shape[1:])), self.kernel.astype(x.dtype), self.window, self.groups)
+        y = convolve(
+            x.reshape(len(x), *hwc(x.shape[1:])), self.kernel.astype(x.dtype), self.window, self.groups
+        )
         y = self.activation.apply(y + self.bias.astype(x.dtype))
         return y.reshape(len(x), *self.infer([x.shape[1:]]))
 
@@ -145,7 +148,9 @@ class Conv(FloatOp):
         return {"kernel": self.kernel, "bias": self.bias}
 
     def to_fixed(self, formats: FixedFormats, shapes: Sequence[Shape]) -> FixedConv:
-        kernel, bias, requant, accumulator = fixed_parameters(self.kernel, self.bias, self.activation, formats)
+        kernel, bias, requant, accumulator = fixed_parameters(
+            self.kernel, self.bias, self.activation, formats
+        )
         return FixedConv(kernel, bias, self.window, self.groups, requant, accumulator=accumulator)
 
     def lower(self, call: CallBuilder) -> None:

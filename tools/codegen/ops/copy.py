@@ -107,7 +107,9 @@ def infer_concat(axis: int, inputs: Sequence[Shape]) -> Shape:
         raise ValueError(f"axis {axis} is outside its inputs of shape {first}")
     for shape in inputs[1:]:
         if len(shape) != len(first) or shape[:axis] + shape[axis + 1 :] != first[:axis] + first[axis + 1 :]:
-            raise ValueError(f"it joins shapes {first} and {shape} along axis {axis}; the others must be equal")
+            raise ValueError(
+                f"it joins shapes {first} and {shape} along axis {axis}; the others must be equal"
+            )
     return (*first[:axis], sum(shape[axis] for shape in inputs), *first[axis + 1 :])
 
 

@@ -53,7 +53,9 @@ class Dense(FloatOp):
         return {"kernel": self.kernel, "bias": self.bias}
 
     def to_fixed(self, formats: FixedFormats, shapes: Sequence[Shape]) -> FixedDense:
-        kernel, bias, requant, accumulator = fixed_parameters(self.kernel, self.bias, self.activation, formats)
+        kernel, bias, requant, accumulator = fixed_parameters(
+            self.kernel, self.bias, self.activation, formats
+        )
         return FixedDense(kernel, bias, requant, accumulator=accumulator)
 
     def lower(self, call: CallBuilder) -> None:

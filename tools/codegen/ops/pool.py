@@ -125,15 +125,20 @@ class FixedMaxPool(FixedOp):
     def run(self, inputs: Sequence[Array]) -> Array:
         (x,) = inputs
         lowest = np.iinfo(x.dtype).min
-        y = self.window.windows(image(x), fill=lowest).max(axis=(-2, -1))
-        return np.clip(y, self.low, self.high).reshape(len(x), *self.infer([x.shape[1:]]))
+        y: Array = np.clip(self.window.windows(image(x), fill=lowest).max(axis=(-2, -1)), self.low, self.high)
+        return y.reshape(len(x), *self.infer([x.shape[1:]]))
 
     def in_place(self) -> tuple[int, ...]:
         return unpadded(self.window)
 
     def lower(self, call: CallBuilder) -> None:
         call.kernel(
-            "pool_max", call.input(0), pool_shape(call, self.window), str(self.low), str(self.high), call.output()
+            "pool_max",
+            call.input(0),
+            pool_shape(call, self.window),
+            str(self.low),
+            str(self.high),
+            call.output(),
         )
 
     def describe(self) -> str:
@@ -175,7 +180,11 @@ class AvgPool(FloatOp):
 
     def lower(self, call: CallBuilder) -> None:
         call.kernel(
-            "pool_avg", call.input(0), pool_shape(call, self.window), call.range(self.activation), call.output()
+            "pool_avg",
+            call.input(0),
+            pool_shape(call, self.window),
+            call.range(self.activation),
+            call.output(),
         )
 
     def describe(self) -> str:
@@ -207,7 +216,11 @@ class FixedAvgPool(FixedOp):
 
     def lower(self, call: CallBuilder) -> None:
         call.kernel(
-            "pool_avg", call.input(0), pool_shape(call, self.window), call.requant(self.requant), call.output()
+            "pool_avg",
+            call.input(0),
+            pool_shape(call, self.window),
+            call.requant(self.requant),
+            call.output(),
         )
 
     def describe(self) -> str:

@@ -41,7 +41,9 @@ class FixedPoint:
             raise UserError("quantization", f"a width of {self.bits} bits", "choose from 2 to 16")
         if self.frac is not None and self.scale != "network":
             raise UserError(
-                "quantization", f"frac = {self.frac} is given with scale = {self.scale!r}", 'set scale = "network"'
+                "quantization",
+                f"frac = {self.frac} is given with scale = {self.scale!r}",
+                'set scale = "network"',
             )
 
 
