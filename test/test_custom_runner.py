@@ -41,7 +41,7 @@ class CustomTestRunner(UnityTestRunner):
         try:
             super().stage_testing()
         except UnitTestError as error:
-            # The exit status counts failed cases, which are reported one by one. PlatformIO takes it for a signal.
+            # PlatformIO takes the exit status for a signal; where cases failed, it is their number.
             if not any(case.status == TestStatus.FAILED for case in self.test_suite.cases):
                 raise UnitTestError(f"the test program failed; its last line: {self.last_line}") from error
         if not self.options.without_testing and not self.summary_seen:
