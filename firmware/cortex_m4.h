@@ -1,18 +1,18 @@
 /*
- * Registers of the Cortex-M4 core that the firmware touches (ARMv7-M Architecture Reference Manual, DDI
- * 0403).
+ * Registers of the Cortex-M4 core that the firmware touches (ARMv7-M Architecture Reference Manual,
+ * DDI 0403).
  *
  *   address     name    use
- *   0xE0001000  CTRL    DWT: CYCCNTENA                       (C1.8.7)
- *   0xE0001004  CYCCNT  DWT: core clock cycles, 32 bits      (C1.8.8)
- *   0xE000ED08  VTOR    address of the vector table          (B3.2.5)
- *   0xE000ED0C  AIRCR   system reset request                 (B3.2.6)
- *   0xE000ED28  CFSR    why a fault happened, read           (B3.2.15)
- *   0xE000ED2C  HFSR    why a hard fault happened, read      (B3.2.16)
- *   0xE000ED34  MMFAR   address of a memory fault, read      (B3.2.17)
- *   0xE000ED38  BFAR    address of a bus fault, read         (B3.2.18)
- *   0xE000ED88  CPACR   access to the FPU                    (B3.2.20)
- *   0xE000EDFC  DEMCR   TRCENA: power of the DWT             (C1.6.5)
+ *   0xE0001000  CTRL    DWT: CYCCNTENA (C1.8)
+ *   0xE0001004  CYCCNT  DWT: core clock cycles, 32 bits (C1.8)
+ *   0xE000ED08  VTOR    address of the vector table (B3.2)
+ *   0xE000ED0C  AIRCR   system reset request (B3.2)
+ *   0xE000ED28  CFSR    why a fault happened, read (B3.2)
+ *   0xE000ED2C  HFSR    why a hard fault happened, read (B3.2)
+ *   0xE000ED34  MMFAR   address of a memory fault, read (B3.2)
+ *   0xE000ED38  BFAR    address of a bus fault, read (B3.2)
+ *   0xE000ED88  CPACR   access to the FPU (B3.2)
+ *   0xE000EDFC  DEMCR   TRCENA: power of the DWT (C1.6)
  */
 #ifndef CORTEX_M4_H
 #define CORTEX_M4_H

@@ -95,7 +95,7 @@ uint32_t startup_last_fault(void) {
 /*
  * Entry of every exception. Takes pc and lr from the exception frame, if the stack pointer still points into
  * RAM, and works out where the stack pointer was before (the frame is 32 bytes, 104 with FPU registers, and 4
- * more if it had to be aligned: ARMv7-M B1.5.6). Then it goes on with a fresh stack: the old one may be what
+ * more if it had to be aligned: ARMv7-M B1.5). Then it goes on with a fresh stack: the old one may be what
  * is broken.
  */
 __attribute__((naked)) void fault_handler(void) {

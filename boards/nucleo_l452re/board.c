@@ -9,7 +9,8 @@
 #include "board.h"
 #include "stm32l452re.h"
 
-/* 16 MHz * n / r. Wait states: one more for every 16 MHz in voltage range 1 (RM0394 3.3.3). */
+/* 16 MHz * n / r. Wait states: one more for every 16 MHz in voltage range 1 (RM0394, FLASH, read access
+ * latency). */
 #if BOARD_CLOCK_HZ == 48000000
 #define PLL_N 12u /* VCO 192 MHz */
 #define PLL_R 4u
@@ -31,12 +32,12 @@
 static void start_clock(void) {
     /* Range 1 is the reset value: written because a debugger may have left another. */
     RCC_APB1ENR1 |= RCC_APB1ENR1_PWREN;
-    (void)RCC_APB1ENR1; /* the peripheral has its clock two cycles after the enable (6.2.17) */
+    (void)RCC_APB1ENR1; /* the peripheral has its clock two cycles after the enable (RM0394, RCC) */
     PWR_CR1 = (PWR_CR1 & ~PWR_CR1_VOS) | PWR_CR1_VOS_RANGE_1;
     while (PWR_SR2 & PWR_SR2_VOSF) {
     }
 
-    /* Wait states first, and read back, then the faster clock (3.3.3). */
+    /* Wait states first, and read back, then the faster clock (RM0394, FLASH). */
     FLASH_ACR = WAIT_STATES | FLASH_ACR_PRFTEN | FLASH_ACR_ICEN | FLASH_ACR_DCEN;
     while ((FLASH_ACR & FLASH_ACR_LATENCY) != WAIT_STATES) {
     }

@@ -1,25 +1,25 @@
 /*
- * Registers of the STM32L452RE that board.c touches: all of them, nothing else. Sections of RM0394 (reference
- * manual of the STM32L41x to L46x).
+ * Registers of the STM32L452RE that board.c touches: all of them, nothing else. Names as in RM0394 (reference
+ * manual of the STM32L41x to L46x), chapters USART, PWR, RCC, FLASH and GPIO.
  *
- *   address     name         use                                                      reset value
- *   0x40004400  USART2_CR1   enable, receiver, transmitter                 (38.8.1)   0x00000000
- *   0x4000440C  USART2_BRR   baud rate divisor                             (38.8.4)   0x00000000
- *   0x4000441C  USART2_ISR   status, read                                  (38.8.8)   0x020000C0
- *   0x40004420  USART2_ICR   clear error flags, write 1                    (38.8.9)   0x00000000
- *   0x40004424  USART2_RDR   received byte, read                           (38.8.10)  undefined
- *   0x40004428  USART2_TDR   byte to send, write                           (38.8.11)  undefined
- *   0x40007000  PWR_CR1      voltage range                                 (5.4.1)    0x00000200
- *   0x40007014  PWR_SR2      voltage is changing, read                     (5.4.6)    0x00000000
- *   0x40021000  RCC_CR       oscillators and PLL on, ready                 (6.4.1)    0x00000063
- *   0x40021008  RCC_CFGR     system clock and bus prescalers               (6.4.3)    0x00000000
- *   0x4002100C  RCC_PLLCFGR  PLL source, factors, outputs                  (6.4.4)    0x00001000
- *   0x4002104C  RCC_AHB2ENR  clock of GPIOA                                (6.4.17)   0x00000000
- *   0x40021058  RCC_APB1ENR1 clocks of USART2 and PWR                      (6.4.19)   0x00000400
- *   0x40022000  FLASH_ACR    wait states, prefetch, caches                 (3.7.1)    0x00000600
- *   0x48000000  GPIOA_MODER  PA2, PA3: alternate function                  (8.4.1)    0xABFFFFFF
- *   0x4800000C  GPIOA_PUPDR  PA3: pull-up                                  (8.4.4)    0x64000000
- *   0x48000020  GPIOA_AFRL   PA2, PA3: function 7                          (8.4.9)    0x00000000
+ *   address     name         use                                reset value
+ *   0x40004400  USART2_CR1   enable, receiver, transmitter      0x00000000
+ *   0x4000440C  USART2_BRR   baud rate divisor                  0x00000000
+ *   0x4000441C  USART2_ISR   status, read                       0x020000C0
+ *   0x40004420  USART2_ICR   clear error flags, write 1         0x00000000
+ *   0x40004424  USART2_RDR   received byte, read                undefined
+ *   0x40004428  USART2_TDR   byte to send, write                undefined
+ *   0x40007000  PWR_CR1      voltage range                      0x00000200
+ *   0x40007014  PWR_SR2      voltage is changing, read          0x00000000
+ *   0x40021000  RCC_CR       oscillators and PLL on, ready      0x00000063
+ *   0x40021008  RCC_CFGR     system clock and bus prescalers    0x00000000
+ *   0x4002100C  RCC_PLLCFGR  PLL source, factors, outputs       0x00001000
+ *   0x4002104C  RCC_AHB2ENR  clock of GPIOA                     0x00000000
+ *   0x40021058  RCC_APB1ENR1 clocks of USART2 and PWR           0x00000400
+ *   0x40022000  FLASH_ACR    wait states, prefetch, caches      0x00000600
+ *   0x48000000  GPIOA_MODER  PA2, PA3: alternate function       0xABFFFFFF
+ *   0x4800000C  GPIOA_PUPDR  PA3: pull-up                       0x64000000
+ *   0x48000020  GPIOA_AFRL   PA2, PA3: function 7               0x00000000
  * and of the core: firmware/cortex_m4.h.
  */
 #ifndef STM32L452RE_H
