@@ -51,5 +51,5 @@ case $(.venv/bin/pip --version 2>/dev/null) in
 esac
 echo "setup: installing the Python packages of requirements.txt into .venv (some minutes the first time)"
 .venv/bin/pip install -q --disable-pip-version-check -r requirements.txt
-.venv/bin/pip install -q --disable-pip-version-check --no-build-isolation --no-deps -e .
+.venv/bin/pip install -qq --disable-pip-version-check --no-build-isolation --no-deps -e .
 echo "$key" >$stamp
