@@ -113,32 +113,18 @@ static inline float nn_exp2i_f32(int32_t exponent) {
     return power.value;
 }
 
-/* clamp(round(x * 2^frac), min, max): a real number to fixed point. frac -126..127, min and max within
- * -2^24..2^24; NaN counts as 0. */
-static inline int32_t nn_quantize_f32(float x, int8_t frac, uint8_t rounding, int32_t min, int32_t max) {
-    float scaled = x * nn_exp2i_f32(frac); /* exact unless it over- or underflows */
-    if (scaled != scaled) {
-        scaled = 0.0f; /* NaN */
-    }
-    if (scaled >= (float)max) {
-        return max;
-    }
-    if (scaled <= (float)min) {
+/* clamp(floor(x + 1/2), min, max) for -2^24 <= min <= max <= 2^24; NaN gives min. The comparisons come first
+ * because a float beyond int32_t must not be converted. */
+static inline int32_t nn_round_f32(float x, int32_t min, int32_t max) {
+    if (!(x > (float)min)) {
         return min;
     }
-    int32_t q = (int32_t)scaled; /* toward zero */
-    if (rounding != NN_ROUND_TRUNC) {
-        q -= (float)q > scaled; /* floor */
-        if (rounding == NN_ROUND_NEAREST) {
-            q += scaled - (float)q >= 0.5f; /* the difference is exact wherever it is near 1/2 */
-        }
+    if (x >= (float)max) {
+        return max;
     }
-    return q;
-}
-
-/* The real number of a fixed-point one: q * 2^-frac, |q| <= 2^24, frac -126..126. */
-static inline float nn_dequantize_f32(int32_t q, int8_t frac) {
-    return (float)q * nn_exp2i_f32(-(int32_t)frac);
+    const int32_t whole = (int32_t)x;    /* toward zero */
+    const float rest = x - (float)whole; /* exact */
+    return whole + (rest >= 0.5f) - (rest < -0.5f);
 }
 
 #ifdef __cplusplus

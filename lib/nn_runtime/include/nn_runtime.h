@@ -197,9 +197,9 @@ void nn_fill_f32(float value, uint32_t count, float *y);
  *
  *   y[r][j] = e^x[r][j] / sum over i of e^x[r][i]
  *
- * for each of `rows` rows of `row` elements; the row's maximum is subtracted first. q8, q16: integers only,
- * frac_in -15..31, frac_out 0..31, y in 0..127 or 0..32767 with the error that SPEC.md bounds. f32: finite x.
- * In place. */
+ * for each of `rows` rows of `row` elements. q8, q16: integers only, frac_in -15..31, frac_out 0..31; y is in
+ * 0 .. 2^frac_out - 1 (1.0 saturates; at most 127 or 32767), within 1 of the real number: SPEC.md has the
+ * formulas and the bound. f32: finite x. In place. */
 void nn_softmax_q8(const int8_t *x, uint32_t rows, uint32_t row, int8_t frac_in, int8_t frac_out, int8_t *y);
 void nn_softmax_q16(const int16_t *x, uint32_t rows, uint32_t row, int8_t frac_in, int8_t frac_out,
                     int16_t *y);
@@ -208,8 +208,8 @@ void nn_softmax_f32(const float *x, uint32_t rows, uint32_t row, float *y);
 /* ---- Helpers ---- */
 
 /* e^x by range reduction and a polynomial: the same bits wherever float is IEEE 754 binary32 and expressions
- * are not contracted to FMA. Relative error: see SPEC.md. 0 where e^x is below the smallest normal float,
- * infinity where it is above the largest, NaN for NaN. */
+ * are not contracted to FMA. Relative error below 2^-22; 0 for x < -87, infinity for
+ * x > 88.72283, NaN for NaN. */
 float nn_exp_f32(float x);
 
 /* CRC-32 of IEEE 802.3 (zlib's crc32): start with crc = 0, continue with the last result. */
