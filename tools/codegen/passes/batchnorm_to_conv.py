@@ -8,8 +8,11 @@ from .edit import replaced
 
 
 def batchnorm_to_conv(graph: Graph) -> Graph:
-    """Replace every BatchNorm; to be run after those that can be folded are gone."""
+    """Replace the first BatchNorm; to be run after those that can be folded are gone.
+
+    Only the first, because the next one may now be folded into it.
+    """
     for node in graph.nodes:
         if isinstance(node.op, BatchNorm):
-            graph = replaced(graph, node, node.op.as_conv())
+            return replaced(graph, node, node.op.as_conv())
     return graph
