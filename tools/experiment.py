@@ -6,7 +6,6 @@ there is no feature here are not accepted.
 
 from __future__ import annotations
 
-import difflib
 import sys
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -15,6 +14,7 @@ from typing import Annotated, Any, Generic, Literal, TypeVar
 from pydantic import Field, SerializeAsAny, ValidationError, field_validator, model_validator
 from pydantic_core import ErrorDetails
 
+from .boards.board import board_names
 from .errors import UserError
 from .toml import load_toml
 from .train.augmentation import AUGMENTATIONS, AugmentationKind
@@ -25,7 +25,7 @@ from .train.models import MODELS
 from .train.optimizer import OPTIMIZERS, SCHEDULERS, OptimizerKind, SchedulerKind
 from .train.postprocessing import POSTPROCESSING, PostprocessingKind
 from .train.preprocessing import PREPROCESSING, PreprocessingKind
-from .train.section import Section
+from .train.section import Section, nearest
 
 if sys.version_info >= (3, 11):
     import tomllib
@@ -184,11 +184,13 @@ class Experiment(Section):
     evaluate: Evaluate = Evaluate()
 
     @model_validator(mode="after")
-    def _names_differ(self) -> Experiment:
+    def _models_make_sense(self) -> Experiment:
         names = [model.name for model in self.model]
         twice = {name for name in names if names.count(name) > 1}
         if twice:
             raise ValueError(f"two models have the name {min(twice)!r}")
+        if not self.models:
+            raise ValueError("all models are disabled")
         return self
 
     @property
@@ -209,9 +211,21 @@ def load_experiment(path: Path, overrides: Sequence[str] = ()) -> Experiment:
     checked = _frozen(merged)
     _resolve_kinds(checked, path, raw)
     try:
-        return Experiment.model_validate(checked)
+        experiment = Experiment.model_validate(checked)
     except ValidationError as error:
         raise _explain(error, Experiment, (), path, raw) from None
+    _boards_exist(experiment.deploy, path)
+    return experiment
+
+
+def _boards_exist(deploy: Deploy, path: Path) -> None:
+    try:
+        boards = board_names()
+    except UserError:
+        return  # no boards/ folder here: who only trains needs none, who deploys is told so then
+    for target in deploy.target:
+        if target not in boards:
+            raise UserError(f"{path}: deploy.target", f"unknown board {target!r}", nearest(target, boards))
 
 
 def _override(raw: dict[str, Any], override: str) -> None:
@@ -327,7 +341,7 @@ def _resolve(
         raise UserError(
             _where(path, (*at, "kind"), written),
             f"unknown kind {table['kind']!r}",
-            _nearest(table["kind"], registry),
+            nearest(table["kind"], registry),
         )
     try:
         table["params"] = kind.model_validate(table.get("params", {}))
@@ -346,7 +360,9 @@ def _lookup(raw: object, at: _Path) -> object:
 
 def _where(path: Path, at: _Path, written: dict[str, Any]) -> str:
     """File and key, where the user wrote it: what a model inherited stands in the template."""
-    if len(at) > 2 and at[0] == "model" and _lookup(written, at) is None:
+    if at[:1] == ("model",) and "model" not in written and "model_template" in written:
+        at = ("model_template", *at[2:])
+    elif len(at) > 2 and at[0] == "model" and _lookup(written, at) is None:
         inherited: _Path = ("model_template", *at[2:])
         model_has = _lookup(written, at[:-1]) if len(at) > 3 else None
         if _lookup(written, inherited) is not None or (
@@ -357,11 +373,6 @@ def _where(path: Path, at: _Path, written: dict[str, Any]) -> str:
     for part in at:
         key += f"[{part}]" if isinstance(part, int) else f".{part}" if key else part
     return f"{path}: {key}" if key else str(path)
-
-
-def _nearest(word: str, valid: Mapping[str, object] | Sequence[str]) -> str:
-    near = difflib.get_close_matches(word, list(valid), n=1, cutoff=0.5)
-    return f"did you mean {near[0]!r}?" if near else f"valid are: {', '.join(sorted(valid))}"
 
 
 def _explain(
@@ -375,7 +386,7 @@ def _explain(
         keys = _keys(root, detail["loc"][:-1])
         if not prefix and len(detail["loc"]) == 1:
             keys = [*keys, "model_template"]
-        return UserError(where, "unknown key", _nearest(str(detail["loc"][-1]), keys))
+        return UserError(where, "unknown key", nearest(str(detail["loc"][-1]), keys))
     if detail["type"] == "missing":
         return UserError(where, "is missing", "add it")
     return UserError(where, _complaint(detail), "correct it")
@@ -384,8 +395,12 @@ def _explain(
 def _complaint(detail: ErrorDetails) -> str:
     if detail["type"] == "value_error":
         return str(detail["ctx"]["error"])
-    expected = detail["msg"].removeprefix("Input should be ").replace("a valid tuple", "a list")
-    expected = expected.replace("a valid dictionary or instance of ", "a table: ")
+    expected = {
+        "model_type": "a table",
+        "tuple_type": "a list",
+        "too_short": "at least one element",
+        "string_pattern_mismatch": f"text that matches {detail.get('ctx', {}).get('pattern')}",
+    }.get(detail["type"], detail["msg"].removeprefix("Input should be "))
     return f"expected {expected}, got {detail['input']!r}"
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ast
 import contextlib
+import errno
 import hashlib
 import importlib.util
 import json
@@ -34,7 +35,11 @@ def write_atomically(path: Path) -> Iterator[IO[bytes]]:
         Path(name).chmod(0o644)
         Path(name).replace(path)
     except OSError as error:
-        raise UserError(path, f"cannot be written ({error.strerror})", "free some space") from None
+        if error.errno not in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EROFS, errno.EISDIR):
+            raise  # not the file's fault but the block's, such as a lost connection
+        raise UserError(
+            path, f"cannot be written ({error.strerror})", "free some space or choose another folder"
+        ) from None
     finally:
         Path(name).unlink(missing_ok=True)
 

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import difflib
 import importlib
 import pkgutil
-from collections.abc import Mapping
-from types import MappingProxyType
+from collections.abc import Iterable, Mapping
+from types import Iterable, MappingProxyType
 from typing import Any, TypeVar
 
 from pydantic import BaseModel, ConfigDict
@@ -14,7 +15,14 @@ from pydantic import BaseModel, ConfigDict
 class Section(BaseModel):
     """A table of an experiment file: unknown keys and wrong types are errors; it never changes."""
 
-    model_config = ConfigDict(extra="forbid", frozen=True, strict=True)
+    model_config = ConfigDict(extra="forbid", frozen=True, strict=True, allow_inf_nan=False)
+
+
+def nearest(word: str, valid: Iterable[str]) -> str:
+    """How to mend a misspelt name: the nearest valid one, or all of them."""
+    names = sorted(valid)
+    near = difflib.get_close_matches(word, names, n=1, cutoff=0.5)
+    return f"did you mean {near[0]!r}?" if near else f"valid are: {', '.join(names) or '(none)'}"
 
 
 Kind = TypeVar("Kind", bound=Section)

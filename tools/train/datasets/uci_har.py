@@ -195,10 +195,17 @@ def _fetch(path: Path) -> Path:
         with urllib.request.urlopen(_URL, timeout=30) as answer, write_atomically(path) as file:
             shutil.copyfileobj(answer, file)
             file.flush()
-            read_official(Path(file.name))
+            _verify(Path(file.name))
     except (urllib.error.URLError, TimeoutError, ConnectionError) as error:
         reason = getattr(error, "reason", error)
         raise UserError(
             "data fetch uci_har", f"cannot download {_URL} ({reason})", f"get the zip elsewhere: {_MEND}"
         ) from None
     return path
+
+
+def _verify(download: Path) -> None:
+    try:
+        read_official(download)
+    except UserError as error:
+        raise UserError(_URL, f"did not give the published data: {error.what}", "try again") from None
