@@ -44,7 +44,8 @@ def requant(acc: NDArray[Any], shift: int, rounding: Rounding, low: int, high: i
         acc = below
     elif shift < 0:  # what does not fit int32 lies beyond low or high already and stays there when multiplied
         acc = np.clip(acc, INT32_LOW, INT32_HIGH) << -shift
-    return np.clip(acc, low, high)
+    clamped: NDArray[np.int64] = np.clip(acc, low, high)
+    return clamped
 
 
 def divide(
@@ -62,4 +63,5 @@ def divide(
         quotient += rest >= divisor - rest
     elif rounding is Rounding.TRUNC:
         quotient += (dividend < 0) & (rest != 0)
-    return np.clip(quotient, low, high)
+    clamped: NDArray[np.int64] = np.clip(quotient, low, high)
+    return clamped

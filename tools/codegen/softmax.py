@@ -44,7 +44,8 @@ def softmax_fixed(x: NDArray[Any], frac_in: int, frac_out: int, bits: int) -> ND
     total = e.sum(axis=-1, keepdims=True)
     quotient, rest = np.divmod(e << frac_out, total)
     quotient += rest >= total - rest
-    return np.minimum(quotient, high)
+    clamped: NDArray[np.int64] = np.minimum(quotient, high)
+    return clamped
 
 
 LOG2_E = np.float32(float.fromhex("0x1.715476p+0"))
@@ -71,20 +72,20 @@ def exp_f32(x: NDArray[np.float32]) -> NDArray[np.float32]:
     inside = np.clip(np.where(np.isnan(x), np.float32(0), x), EXP_LOWEST, EXP_HIGHEST)
     half = np.where(inside < 0, np.float32(-0.5), np.float32(0.5))
     n = np.trunc(inside * LOG2_E + half)
-    r = inside - n * LN2_HIGH
-    r = r - n * LN2_LOW
+    r = inside - n * LN2_HIGH - n * LN2_LOW
     p = np.full_like(r, EXP_F32[0])
     for coefficient in EXP_F32[1:]:
         p = p * r + coefficient
     p = p * (r * r) + r + np.float32(1)
-    result = np.ldexp(p, n.astype(np.int32))
-    result = np.where(x < EXP_LOWEST, np.float32(0), result)
-    result = np.where(x > EXP_HIGHEST, np.float32(np.inf), result)
-    return np.where(np.isnan(x), x, result)
+    result = np.ldexp(p, n.astype(np.int32)).astype(np.float32)
+    result[x < EXP_LOWEST] = 0
+    result[x > EXP_HIGHEST] = np.inf
+    result[np.isnan(x)] = np.nan
+    return result
 
 
 def softmax_f32(x: NDArray[np.float32]) -> NDArray[np.float32]:
     """Softmax of each row of `x` (finite float32 [rows, row]), the sum taken from left to right."""
     e = exp_f32(x - x.max(axis=-1, keepdims=True))
     total = np.add.accumulate(e, axis=-1, dtype=np.float32)[:, -1:]
-    return e / total
+    return (e / total).astype(np.float32)
