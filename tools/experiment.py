@@ -364,10 +364,10 @@ def _where(path: Path, at: _Path, written: dict[str, Any]) -> str:
         at = ("model_template", *at[2:])
     elif len(at) > 2 and at[0] == "model" and _lookup(written, at) is None:
         inherited: _Path = ("model_template", *at[2:])
-        model_has = _lookup(written, at[:-1]) if len(at) > 3 else None
-        if _lookup(written, inherited) is not None or (
-            model_has is None and _lookup(written, inherited[:-1]) is not None
-        ):
+        table_is_inherited = (
+            _lookup(written, at[:-1]) is None and _lookup(written, inherited[:-1]) is not None
+        )
+        if table_is_inherited or _lookup(written, inherited) is not None:
             at = inherited
     key = ""
     for part in at:
