@@ -15,8 +15,31 @@ from .lower import Program, lower
 from .passes import simplify
 from .plan import plan
 from .quantize.fixed_point import FixedPoint, quantize
+from .requant import Rounding
 
-TYPES = {"float32": None, "int16": FixedPoint(16), "int8": FixedPoint(8)}
+BITS = {"int16": 16, "int8": 8}
+
+
+def scheme_for(
+    kind: str,
+    scale: str = "layer",
+    frac: int | None = None,
+    weight_rounding: str = "nearest",
+    rounding: str = "nearest",
+) -> FixedPoint | None:
+    """The scheme of a number type ("float32": None) from words. Raises UserError for an unknown one."""
+    if kind == "float32":
+        return None
+    roundings = {name.lower(): value for name, value in Rounding.__members__.items()}
+    for what, word, known in (
+        ("type", kind, BITS),
+        ("scale", scale, ("layer", "network")),
+        ("rounding", weight_rounding, roundings),
+        ("rounding", rounding, roundings),
+    ):
+        if word not in known:
+            raise UserError(what, f"{word!r} is unknown", f"choose from {', '.join(known)}")
+    return FixedPoint(BITS[kind], scale, frac, roundings[weight_rounding], roundings[rounding])
 
 
 @dataclass(frozen=True, eq=False)
@@ -30,19 +53,28 @@ class Compiled:
 
 
 def compile_graph(
-    graph: Graph, scheme: FixedPoint | None, calibration: Sequence[Array], prefix: str = "model"
+    graph: Graph,
+    scheme: FixedPoint | None,
+    calibration: Sequence[Array],
+    prefix: str = "model",
+    remove_softmax: bool = False,
 ) -> Compiled:
     """Run all stages after the frontend. `scheme` None keeps float32, for which no calibration is needed."""
-    simplified = simplify(graph)
+    simplified = simplify(graph, remove_softmax=remove_softmax)
     quantized = simplified if scheme is None else quantize(simplified, calibration, scheme)
     program = lower(quantized, plan(quantized), kernel_table(), prefix)
     return Compiled(graph, simplified, quantized, program)
 
 
 def compile_model(
-    path: Path, name: str, scheme: FixedPoint | None, calibration: Sequence[Array], prefix: str = "model"
+    path: Path,
+    name: str,
+    scheme: FixedPoint | None,
+    calibration: Sequence[Array],
+    prefix: str = "model",
+    remove_softmax: bool = False,
 ) -> Compiled:
     """Import a model file and run all stages. Raises UserError for whatever cannot be deployed."""
     if scheme is not None and not calibration:
         raise UserError(path, "fixed point needs calibration data", "give --calibration samples.npz")
-    return compile_graph(import_model(path, name), scheme, calibration, prefix)
+    return compile_graph(import_model(path, name), scheme, calibration, prefix, remove_softmax)

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Literal
 
 import numpy as np
 
@@ -31,7 +30,7 @@ class FixedPoint:
     """
 
     bits: int
-    scale: Literal["network", "layer"] = "layer"
+    scale: str = "layer"
     frac: int | None = None
     weight_rounding: Rounding = Rounding.NEAREST
     rounding: Rounding = Rounding.NEAREST

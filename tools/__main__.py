@@ -1,0 +1,5 @@
+"""`python -m microai`: the command line."""
+
+from .cli import main
+
+main()

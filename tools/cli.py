@@ -1,0 +1,294 @@
+"""The command `microai`: each stage alone, all of them with `run`, and the generator for a model of your own.
+
+The paper's order of words works too: `microai EXPERIMENT.toml train`.
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+from collections.abc import Sequence
+from enum import Enum
+from pathlib import Path
+from typing import Annotated
+
+import numpy as np
+import typer
+from rich.console import Console
+
+from .errors import UserError
+
+app = typer.Typer(add_completion=False, no_args_is_help=True, pretty_exceptions_enable=False, help=__doc__)
+data_app = typer.Typer(no_args_is_help=True, help="Data sets: list them, fetch one.")
+app.add_typer(data_app, name="data")
+console = Console(highlight=False, soft_wrap=not sys.stdout.isatty())
+
+ExperimentPath = Annotated[Path, typer.Argument(metavar="EXPERIMENT", help="experiment file, TOML")]
+Overrides = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--set", metavar="KEY=VALUE", help="override a key of the experiment, e.g. model_template.epochs=3"
+    ),
+]
+ModelName = Annotated[str | None, typer.Option("--model", help="name of one [[model]] (default: the first)")]
+Run = Annotated[int | None, typer.Option("--run", help="number of the run (default: the first)")]
+
+
+class Type(Enum):
+    """Number types of a deployed model."""
+
+    float32 = "float32"
+    int16 = "int16"
+    int8 = "int8"
+
+
+class Stage(Enum):
+    """Stages after which a graph can be shown."""
+
+    import_ = "import"
+    simplify = "simplify"
+    quantize = "quantize"
+    plan = "plan"
+    lower = "lower"
+
+
+TypeOption = Annotated[Type, typer.Option("--type", help="number type")]
+
+
+@app.command()
+def run(
+    experiment: ExperimentPath,
+    set: Overrides = None,
+    port: Annotated[
+        str | None,
+        typer.Option(help="serial port of a real board, e.g. /dev/ttyACM0 (default: the virtual board)"),
+    ] = None,
+) -> None:
+    """All stages: data, training, generation, firmware, evaluation, report."""
+    _deploy_and_evaluate(experiment, set, port)
+
+
+@app.command()
+def preprocess_data(experiment: ExperimentPath, set: Overrides = None) -> None:
+    """Load and preprocess the data set of an experiment."""
+    from .experiment import load_experiment
+    from .train.stages import preprocess_data as preprocess
+
+    prepared = preprocess(load_experiment(experiment, set or ()))
+    shapes = ", ".join(
+        f"{name} {getattr(prepared, f'x_{name}').shape}" for name in ("train", "valid", "test")
+    )
+    console.print(f"{prepared.path}: {shapes}, {len(prepared.classes)} classes")
+
+
+@app.command()
+def train(experiment: ExperimentPath, set: Overrides = None) -> None:
+    """Train all models of an experiment, or load those that are trained already."""
+    from .experiment import load_experiment
+    from .train.stages import preprocess_data as preprocess
+    from .train.stages import train as train_all
+
+    settings = load_experiment(experiment, set or ())
+    for model in train_all(settings, preprocess(settings)):
+        console.print(
+            f"{model.path}: {model.parameters} parameters, float32 test accuracy {100 * model.test_accuracy:.2f} %"
+        )
+
+
+@app.command()
+def prepare_deploy(experiment: ExperimentPath, set: Overrides = None) -> None:
+    """Quantize all models of an experiment and generate their C."""
+    from .deploy import prepare_deploy as prepare
+    from .deploy import prepare_experiment
+
+    settings, prepared, items = prepare_experiment(experiment, set or ())
+    for variant in items:
+        made = prepare(settings, prepared, variant)
+        console.print(f"{variant.library}: {'generated' if made else 'up to date'}")
+
+
+@app.command()
+def deploy_and_evaluate(
+    experiment: ExperimentPath,
+    set: Overrides = None,
+    port: Annotated[str | None, typer.Option(help="serial port of a real board")] = None,
+) -> None:
+    """Build the firmware, run it on the boards, report."""
+    _deploy_and_evaluate(experiment, set, port)
+
+
+def _deploy_and_evaluate(path: Path, overrides: Sequence[str] | None, port: str | None) -> None:
+    from .deploy import deploy_and_evaluate as deploy
+    from .report.terminal import print_layers, print_report
+
+    report, location, cached = deploy(path, overrides or (), console, port)
+    print_report(console, report)
+    for result in report.results:
+        print_layers(console, result)
+    console.print(f"{'nothing changed since ' if cached else 'wrote '}{location}")
+    if not all(result.bits_equal_host and result.bits_equal_board for result in report.results):
+        raise UserError(location, "reference, host and board do not agree", "see `microai check`")
+
+
+@app.command()
+def check(
+    experiment: ExperimentPath,
+    set: Overrides = None,
+    model: ModelName = None,
+    run: Run = None,
+    board: Annotated[str | None, typer.Option(help="one board (default: all of [deploy] target)")] = None,
+    vectors: Annotated[
+        int | None, typer.Option(min=1, help="vectors on each board (default: [evaluate] vectors)")
+    ] = None,
+    port: Annotated[str | None, typer.Option(help="serial port of a real board")] = None,
+) -> None:
+    """Compare reference, host C and board tensor by tensor; name the first layer and element that differ."""
+    from .deploy import check as check_all
+
+    if not check_all(experiment, set or (), console, model, run, board, vectors, port):
+        raise typer.Exit(1)
+
+
+@app.command()
+def show(
+    experiment: ExperimentPath,
+    stage: Annotated[Stage, typer.Option(help="after which stage")] = Stage.quantize,
+    type: TypeOption = Type.int8,
+    set: Overrides = None,
+    model: ModelName = None,
+    run: Run = None,
+) -> None:
+    """Print the graph of a model as a table after a stage."""
+    from .deploy import compile_variant, prepare_experiment, select
+    from .report import terminal
+
+    settings, prepared, items = prepare_experiment(
+        experiment, [*(set or ()), f'deploy.quantize=["{type.value}"]']
+    )
+    compiled = compile_variant(settings, prepared, select(items, model, run)[0])
+    match stage:
+        case Stage.import_:
+            terminal.print_graph(console, compiled.imported, "import")
+        case Stage.simplify:
+            terminal.print_graph(console, compiled.simplified, "simplify")
+        case Stage.quantize:
+            terminal.print_graph(console, compiled.quantized, "quantize")
+        case Stage.plan:
+            terminal.print_plan(console, compiled.program)
+        case Stage.lower:
+            terminal.print_program(console, compiled.program)
+
+
+@app.command()
+def build(
+    experiment: ExperimentPath,
+    out: Annotated[Path, typer.Option(help="folder of the generated library")] = Path("lib/nn_model"),
+    type: TypeOption = Type.int8,
+    model: ModelName = None,
+    run: Run = None,
+    board: Annotated[str | None, typer.Option(help="check that the model fits this board")] = None,
+    set: Overrides = None,
+) -> None:
+    """Train or load one model and generate its C; does nothing when nothing changed. Used by `pio run`."""
+    from .boards.board import load_board
+    from .deploy import check_memory, prepare_experiment, select
+    from .deploy import prepare_deploy as prepare
+
+    settings, prepared, items = prepare_experiment(
+        experiment, [*(set or ()), f'deploy.quantize=["{type.value}"]']
+    )
+    variant = select(items, model, run)[0]
+    target = None if board is None else load_board(board)
+    made = prepare(settings, prepared, variant, out)
+    if target is not None:
+        check_memory(out, target)
+    console.print(f"{out}: {settings.bench.name}/{variant.name} {'generated' if made else 'up to date'}")
+
+
+@app.command()
+def generate(
+    model: Annotated[Path, typer.Argument(help="trained model (.keras, .h5)")],
+    out: Annotated[Path, typer.Option(help="folder of the generated library")],
+    type: TypeOption = Type.int8,
+    calibration: Annotated[
+        Path | None, typer.Option(help=".npz or .npy with real inputs [N, ...], one array per input")
+    ] = None,
+    scale: Annotated[str, typer.Option(help='"layer" or "network"')] = "layer",
+    frac: Annotated[
+        int | None, typer.Option(help="fraction bits for the whole network (with --scale network)")
+    ] = None,
+    rounding: Annotated[
+        str, typer.Option(help="of weights and of outputs: nearest, floor or trunc")
+    ] = "nearest",
+    prefix: Annotated[
+        str, typer.Option(help="of all C names; a different one for each model in an image")
+    ] = "model",
+    remove_softmax: Annotated[bool, typer.Option(help="leave out a softmax at the end")] = False,
+    board: Annotated[str | None, typer.Option(help="check that the model fits this board")] = None,
+) -> None:
+    """Generate C from a model of your own, without an experiment."""
+    from .boards.board import load_board
+    from .codegen.emit import emit
+    from .codegen.pipeline import compile_model, scheme_for
+    from .codegen.render import render
+    from .deploy import check_memory
+
+    target = None if board is None else load_board(board)
+    scheme = scheme_for(type.value, scale, frac, rounding)
+    arrays = [] if calibration is None else load_calibration(calibration)
+    program = compile_model(model, model.stem, scheme, arrays, prefix, remove_softmax).program
+    emit(render(program), out)
+    if target is not None:
+        check_memory(out, target)
+    console.print(
+        f"{out}: {len(program.layers)} layers, {program.macs} MACs, weights {program.weights_bytes} bytes, "
+        f"arena {program.plan.arena_bytes} bytes"
+    )
+
+
+def load_calibration(path: Path) -> list[np.ndarray]:
+    """The arrays of an .npz (in the file's order) or the one of an .npy. Raises UserError for anything else."""
+    try:
+        loaded = np.load(path, allow_pickle=False)
+        arrays = [loaded] if isinstance(loaded, np.ndarray) else [loaded[name] for name in loaded.files]
+    except (OSError, ValueError, EOFError) as error:
+        raise UserError(
+            path, f"is not readable as .npz or .npy ({error})", "save it with numpy.savez"
+        ) from None
+    if not all(np.issubdtype(array.dtype, np.number) for array in arrays):
+        raise UserError(path, "has an array that is not of numbers", "save only the model's inputs")
+    return [array.astype(np.float32) for array in arrays]
+
+
+@data_app.command("list")
+def data_list() -> None:
+    """The data sets that experiments can name."""
+    from .train.datasets import DATASETS
+
+    for name, kind in DATASETS.items():
+        console.print(f"{name}: {(kind.__doc__ or '').strip().splitlines()[0]}")
+
+
+@data_app.command("fetch")
+def data_fetch(name: Annotated[str, typer.Argument(help="name of the data set")]) -> None:
+    """Download a data set and verify it; the only command that uses the network."""
+    from .train.datasets import fetch
+
+    console.print(f"{name}: in {fetch(name)}")
+
+
+def main(arguments: Sequence[str] | None = None) -> None:
+    """Entry point; UserErrors become one line on standard error and exit code 1."""
+    words = list(sys.argv[1:] if arguments is None else arguments)
+    if len(words) > 1 and words[0].endswith(".toml"):
+        words[:2] = [words[1].replace("_", "-"), words[0]]
+    elif words:
+        words[0] = words[0].replace("_", "-")
+    try:
+        app(words, prog_name="microai")
+    except UserError as error:
+        print(f"error: {error}", file=sys.stderr)
+        sys.exit(1)
+    except BrokenPipeError:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        sys.exit(1)

@@ -1,0 +1,78 @@
+"""Building a firmware image of a board around a generated model, through CMake."""
+
+from __future__ import annotations
+
+import re
+import shutil
+import subprocess
+from dataclasses import dataclass
+from pathlib import Path
+
+from .boards.board import Board
+from .codegen.kernels import runtime_folder
+from .errors import UserError
+
+CROSS_COMPILER = "arm-none-eabi-gcc"
+
+
+@dataclass(frozen=True)
+class Toolchain:
+    """What compiled an image: compiler with version, and the flags that matter for speed and size."""
+
+    compiler: str
+    flags: str
+
+
+def checkout() -> Path:
+    """The folder with CMakeLists.txt, firmware/ and lib/."""
+    return runtime_folder().parents[1]
+
+
+def require(program: str, package: str) -> None:
+    if shutil.which(program) is None:
+        raise UserError(program, "is not on the PATH", f"install it: apt install {package}")
+
+
+def toolchain() -> Toolchain:
+    """The cross compiler's name and version and the flags of platform/flags.txt.
+
+    Raises UserError when there is no cross compiler.
+    """
+    require(CROSS_COMPILER, "gcc-arm-none-eabi libnewlib-arm-none-eabi")
+    output = subprocess.run([CROSS_COMPILER, "--version"], capture_output=True, text=True, check=True).stdout
+    text = (checkout() / "platform" / "flags.txt").read_text(encoding="utf-8")
+    groups = dict(line.split(": ", 1) for line in text.splitlines() if ": " in line and line[0] != "#")
+    return Toolchain(
+        output.splitlines()[0], " ".join(groups[name] for name in ("optimise", "numeric", "cortex-m4f"))
+    )
+
+
+def build_image(model: Path, board: Board, clock_hz: int, folder: Path) -> Path:
+    """Compile and link firmware.elf for `board` with the generated library in `model`; returns its path.
+
+    `folder` is the build folder, kept for incremental builds. Raises UserError with the compiler's or the
+    linker's own line when it fails, for example when the model is too large for the board.
+    """
+    require(CROSS_COMPILER, "gcc-arm-none-eabi libnewlib-arm-none-eabi")
+    require("cmake", "cmake")
+    root = checkout()
+    configure = [
+        "cmake",
+        *("-S", str(root), "-B", str(folder.resolve())),
+        f"-DCMAKE_TOOLCHAIN_FILE={root / 'cmake' / 'arm-none-eabi.cmake'}",
+        f"-DBOARD={board.name}",
+        f"-DBOARD_CLOCK_HZ={clock_hz}",
+        f"-DMICROAI_MODEL_DIR={model.resolve()}",
+    ]
+    for command in (configure, ["cmake", "--build", str(folder.resolve()), "--target", "firmware"]):
+        done = subprocess.run(command, capture_output=True, text=True, check=False)
+        if done.returncode:
+            raise UserError(f"{board.name} firmware", failure(done.stdout + done.stderr), "see above")
+    return folder / "firmware.elf"
+
+
+def failure(output: str) -> str:
+    """The line of a build's output that says what went wrong."""
+    lines = [line.strip() for line in output.splitlines() if re.search(r"\berror\b", line, re.IGNORECASE)]
+    told = [line for line in lines if line.startswith("error: ")] or lines or output.splitlines()[-1:]
+    return told[0].removeprefix("error: ") if told else "the build failed without a message"
