@@ -118,7 +118,7 @@ def deploy_and_evaluate(
 
 
 def _deploy_and_evaluate(path: Path, overrides: Sequence[str] | None, port: str | None) -> None:
-    from .deploy import deploy_and_evaluate as deploy
+    from .evaluate import deploy_and_evaluate as deploy
     from .report.terminal import print_layers, print_report
 
     report, location, cached = deploy(path, overrides or (), console, port)
@@ -143,7 +143,7 @@ def check(
     port: Annotated[str | None, typer.Option(help="serial port of a real board")] = None,
 ) -> None:
     """Compare reference, host C and board tensor by tensor; name the first layer and element that differ."""
-    from .deploy import check as check_all
+    from .evaluate import check as check_all
 
     if not check_all(experiment, set or (), console, model, run, board, vectors, port):
         raise typer.Exit(1)
@@ -191,8 +191,9 @@ def build(
 ) -> None:
     """Train or load one model and generate its C; does nothing when nothing changed. Used by `pio run`."""
     from .boards.board import load_board
-    from .deploy import check_memory, prepare_experiment, select
     from .deploy import prepare_deploy as prepare
+    from .deploy import prepare_experiment, select
+    from .firmware import check_memory
 
     settings, prepared, items = prepare_experiment(
         experiment, [*(set or ()), f'deploy.quantize=["{type.value}"]']
@@ -231,7 +232,7 @@ def generate(
     from .codegen.emit import emit
     from .codegen.pipeline import compile_model, scheme_for
     from .codegen.render import render
-    from .deploy import check_memory
+    from .firmware import check_memory
 
     target = None if board is None else load_board(board)
     scheme = scheme_for(type.value, scale, frac, rounding)

@@ -1,4 +1,4 @@
-"""From trained models to generated C and measured images: the last two stages of an experiment.
+"""From trained models to generated C: the variants of an experiment and what each is generated from.
 
 build/<experiment>/<model>/run<k>/<type>/ holds the generated library (nn_model/) and, per board, the
 firmware that was built around it.
@@ -7,38 +7,21 @@ firmware that was built around it.
 from __future__ import annotations
 
 import hashlib
-import json
-import zlib
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from importlib.metadata import version
 from pathlib import Path
 
-import numpy as np
-from rich.console import Console
-from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn, TimeElapsedColumn
-
-from .boards.board import Board, load_board
-from .boards.measure import Measurement, connect, measure
-from .codegen import reference
-from .codegen.compare import Difference, accuracy, agreement, first_difference
 from .codegen.emit import emit, write_atomic
 from .codegen.formats import Array
-from .codegen.host import HostModel, build_host, pack, unpack
 from .codegen.pipeline import Compiled, compile_model, scheme_for
 from .codegen.quantize.fixed_point import FixedPoint
 from .codegen.render import render
 from .errors import UserError
 from .experiment import Experiment, load_experiment
 from .experiment import FixedPoint as FixedPointSection
-from .firmware import build_image, checkout, toolchain
-from .report.results import VERSION, LayerCost, Memory, Report, Result, commit, read_report
 from .train.files import code_key, key_of
-from .train.stages import BUILD, PreparedData, TrainedModel, preprocess_data, train
-
-PROGRESS = (TextColumn("{task.description}"), BarColumn(), TaskProgressColumn(), TimeElapsedColumn())
-FLOAT_TOLERANCE = 1e-5  # relative to the largest value of a tensor: float32 sums in another order
-BATCH = 256
+from .train.stages import PreparedData, TrainedModel, preprocess_data, train
 
 
 @dataclass(frozen=True)
@@ -135,101 +118,6 @@ def prepare_deploy(
     return True
 
 
-def check_memory(library: Path, board: Board) -> None:
-    """Raise UserError when a generated model alone exceeds the board's memory: no need to ask the linker."""
-    manifest = json.loads((library / "manifest.json").read_text(encoding="utf-8"))
-    for what, key, memory in (
-        ("activations", "arena_bytes", board.ram),
-        ("weights", "weights_bytes", board.flash),
-    ):
-        needed = manifest[key]
-        if needed > memory.size:
-            raise UserError(
-                board.name,
-                f"the model's {what} need {needed} bytes, {needed - memory.size} more than its {memory.name} "
-                f"of {memory.size}",
-                "use fewer filters, a narrower type or a larger board",
-            )
-
-
-@dataclass(frozen=True)
-class HostResult:
-    """One variant on this computer, over `vectors` test vectors. Accuracies 0..1.
-
-    accuracy_float: the float graph; accuracy_reference: the deployed graph in numpy; difference: where host C
-    leaves the reference first (None: nowhere; every tensor of every vector compared).
-    """
-
-    vectors: int
-    accuracy_float: float
-    accuracy_reference: float
-    agreement: float
-    difference: Difference | None
-
-
-def evaluate_host(compiled: Compiled, host: HostModel, x: Array, labels: Array) -> HostResult:
-    """Run float graph, reference and host C over test vectors x [N, *shape] and compare every tensor."""
-    graph = compiled.quantized
-    tolerance = FLOAT_TOLERANCE if compiled.program.is_float else 0.0
-    floats, scores = [], []
-    difference = None
-    for start in range(0, len(x), BATCH):
-        batch = [x[start : start + BATCH]]
-        floats.append(reference.outputs(compiled.simplified, batch)[0])
-        stored = list(reference.stored(graph, batch))
-        wanted = reference.tensors(graph, stored)
-        scores.append(wanted[graph.outputs[0]])
-        if difference is None:
-            found = first_difference(wanted, host.trace(stored), tolerance)
-            if found is not None:
-                difference = replace(found, vector=found.vector + start)
-    real, quantized = np.concatenate(floats), np.concatenate(scores)
-    return HostResult(
-        vectors=len(x),
-        accuracy_float=accuracy(real, labels),
-        accuracy_reference=accuracy(quantized, labels),
-        agreement=agreement(real, quantized),
-        difference=difference,
-    )
-
-
-@dataclass(frozen=True)
-class BoardResult:
-    """One variant on one board over `vectors` test vectors; difference: where its outputs leave host C first."""
-
-    measurement: Measurement
-    vectors: int
-    accuracy: float
-    difference: Difference | None
-
-
-def evaluate_board(
-    compiled: Compiled,
-    host: HostModel,
-    elf: Path,
-    board: Board,
-    x: Array,
-    labels: Array,
-    port: str | None = None,
-) -> BoardResult:
-    """Run test vectors x [N, *shape] on the board (virtual without `port`); outputs must have host C's bits."""
-    program = compiled.program
-    stored = list(reference.stored(compiled.quantized, [x]))
-    measurement = measure(elf, board, [bytes(row) for row in pack(stored, program.inputs)], port=port)
-    data = np.frombuffer(b"".join(measurement.outputs), np.uint8).reshape(len(x), -1)
-    found = unpack(data, program.outputs)
-    names = compiled.quantized.outputs
-    wanted = host.run(stored)
-    return BoardResult(
-        measurement=measurement,
-        vectors=len(x),
-        accuracy=accuracy(found[0], labels),
-        difference=first_difference(
-            dict(zip(names, wanted, strict=True)), dict(zip(names, found, strict=True))
-        ),
-    )
-
-
 def prepare_experiment(
     path: Path, overrides: Sequence[str]
 ) -> tuple[Experiment, PreparedData, list[Variant]]:
@@ -248,177 +136,3 @@ def select(items: Sequence[Variant], model: str | None = None, run: int | None =
         known = sorted({f"{item.model.name} run {item.model.run}" for item in items})
         raise UserError("experiment", f"has no model {name} run {number}", f"choose from {', '.join(known)}")
     return chosen
-
-
-def image_of(experiment: Experiment, variant: Variant, board: Board) -> Path:
-    """The firmware image of a generated variant for a board, built where it is out of date."""
-    check_memory(variant.library, board)
-    clock = experiment.deploy.clock_hz or board.default_clock_hz
-    return build_image(variant.library, board, clock, variant.folder / board.name)
-
-
-def evaluation_key(experiment: Experiment, prepared: PreparedData, items: Sequence[Variant]) -> str:
-    """Hash of all that decides a report: models, settings, generator, C sources, emulator, compiler."""
-    root = checkout()
-    sources = hashlib.sha256()
-    for folder in ("lib/nn_runtime", "firmware", "boards", "platform", "cmake"):
-        for path in sorted((root / folder).rglob("*")):
-            if path.is_file() and "__pycache__" not in path.parts:
-                sources.update(path.relative_to(root).as_posix().encode() + b"\0" + path.read_bytes())
-    package = __package__ or ""
-    emulator = [f"{package}.boards.{path.stem}" for path in (root / "tools" / "boards").glob("*.py")]
-    return key_of(
-        variants=[generation_key(experiment, prepared, item) for item in items],
-        deploy=experiment.deploy.model_dump(),
-        evaluate=experiment.evaluate.model_dump(),
-        sources=sources.hexdigest(),
-        code=code_key(*emulator, f"{package}.deploy", f"{package}.firmware"),
-        compiler=toolchain().compiler,
-    )
-
-
-def deploy_and_evaluate(
-    path: Path, overrides: Sequence[str], console: Console, port: str | None = None
-) -> tuple[Report, Path, bool]:
-    """Generate, build and evaluate every variant on every board; returns the report, its file, and whether it
-    was there already with nothing changed since.
-
-    With `port` the one board of the experiment is real and is measured; it must already run the image.
-    """
-    experiment, prepared, items = prepare_experiment(path, overrides)
-    boards = [load_board(name) for name in experiment.deploy.target]
-    location = BUILD / experiment.bench.name / "report.json"
-    key = evaluation_key(experiment, prepared, items)
-    if port is None:
-        kept = read_report(location, key)
-        if kept is not None:
-            return kept, location, True
-    tools = toolchain()
-    x, labels = prepared.x_test[: experiment.evaluate.limit], prepared.y_test[: experiment.evaluate.limit]
-    count = min(experiment.evaluate.vectors, len(x))
-    results = []
-    with Progress(*PROGRESS, console=console, transient=True) as progress:
-        task = progress.add_task("", total=len(items) * (1 + len(boards)))
-        for item in items:
-            progress.update(task, description=f"{item.name}: reference and host C")
-            prepare_deploy(experiment, prepared, item)
-            compiled = compile_variant(experiment, prepared, item)
-            host = build_host(compiled.program, item.folder / "host")
-            on_host = evaluate_host(compiled, host, x, labels)
-            progress.advance(task)
-            for board in boards:
-                progress.update(task, description=f"{item.name}: {board.name}, {count} vectors")
-                elf = image_of(experiment, item, board)
-                on_board = evaluate_board(compiled, host, elf, board, x[:count], labels[:count], port)
-                results.append(result_of(item, board, compiled, on_host, on_board))
-                progress.advance(task)
-    report = Report(
-        VERSION, key, experiment.bench.name, commit(), tools.compiler, tools.flags, tuple(results)
-    )
-    report.write(location)
-    return report, location, False
-
-
-def result_of(
-    item: Variant, board: Board, compiled: Compiled, on_host: HostResult, on_board: BoardResult
-) -> Result:
-    """One line of the report."""
-    m, program = on_board.measurement, compiled.program
-    cycles = m.layer_cycles or (None,) * len(program.layers)
-    difference = on_host.difference or on_board.difference
-    return Result(
-        model=item.model.name,
-        run=item.model.run,
-        type=item.type,
-        board=board.name,
-        clock_hz=m.clock_hz,
-        kind=m.kind,
-        parameters=item.model.parameters,
-        macs=program.macs,
-        accuracy_float=on_host.accuracy_float,
-        accuracy_reference=on_host.accuracy_reference,
-        accuracy_board=on_board.accuracy,
-        vectors_host=on_host.vectors,
-        vectors_board=on_board.vectors,
-        agreement=on_host.agreement,
-        bits_equal_host=on_host.difference is None,
-        bits_equal_board=on_board.difference is None,
-        difference=None if difference is None else str(difference),
-        cycles_mean=float(np.mean(m.cycles)),
-        cycles_min=min(m.cycles),
-        cycles_max=max(m.cycles),
-        ms=1e3 * float(np.mean(m.cycles)) / m.clock_hz,
-        memory=Memory(
-            rom_total=m.footprint.rom,
-            rom_weights=m.footprint.weights,
-            rom_code=m.footprint.code,
-            ram_total=m.footprint.ram,
-            ram_arena=program.plan.arena_bytes,
-            ram_static=m.footprint.ram_static - program.plan.arena_bytes,
-            ram_stack=m.footprint.stack,
-            ram_stack_used=m.stack_used,
-        ),
-        layers=tuple(
-            LayerCost(layer.name, ", ".join(layer.kernels), layer.macs, c)
-            for layer, c in zip(program.layers, cycles, strict=True)
-        ),
-    )
-
-
-def check(
-    path: Path,
-    overrides: Sequence[str],
-    console: Console,
-    model: str | None = None,
-    run: int | None = None,
-    board: str | None = None,
-    vectors: int | None = None,
-    port: str | None = None,
-) -> bool:
-    """Compare reference, host C and board tensor by tensor and print one line each; True when all agree."""
-    experiment, prepared, items = prepare_experiment(path, overrides)
-    boards = [load_board(name) for name in ([board] if board else experiment.deploy.target)]
-    x = prepared.x_test[: experiment.evaluate.limit]
-    few = x[: vectors or experiment.evaluate.vectors]
-    good = True
-    for item in select(items, model, run):
-        prepare_deploy(experiment, prepared, item)
-        compiled = compile_variant(experiment, prepared, item)
-        host = build_host(compiled.program, item.folder / "host")
-        labels = prepared.y_test[: len(x)]
-        found = evaluate_host(compiled, host, x, labels).difference
-        good &= tell(console, f"{item.name}: host C, {len(x)} vectors, every tensor", found)
-        for target in boards:
-            elf = image_of(experiment, item, target)
-            found = compare_board(compiled, host, elf, target, few, port)
-            good &= tell(console, f"{item.name}: {target.name}, {len(few)} vectors, every layer", found)
-    return good
-
-
-def tell(console: Console, what: str, difference: Difference | None) -> bool:
-    console.print(f"{what}: {'equal' if difference is None else difference}")
-    return difference is None
-
-
-def compare_board(
-    compiled: Compiled, host: HostModel, elf: Path, board: Board, x: Array, port: str | None
-) -> Difference | None:
-    """The first layer and element in which the board's outputs differ from host C's, vector by vector.
-
-    Layers are compared by CRC-32; the tensor of the first that differs is fetched from the board.
-    """
-    program = compiled.program
-    stored = list(reference.stored(compiled.quantized, [x]))
-    wanted = host.trace(stored)
-    with connect(elf, board, port) as link:
-        for number, vector in enumerate(pack(stored, program.inputs)):
-            for layer, traced in zip(program.layers, link.trace(bytes(vector)).layers, strict=True):
-                tensor = wanted[layer.tensor][number]
-                if traced.crc32 == zlib.crc32(np.ascontiguousarray(tensor).tobytes()):
-                    continue
-                data = np.frombuffer(link.tensor(layer.index, bytes(vector)), tensor.dtype)
-                found = first_difference(
-                    {layer.tensor: tensor[None]}, {layer.tensor: data.reshape(1, *tensor.shape)}
-                )
-                return None if found is None else replace(found, vector=number)
-    return None

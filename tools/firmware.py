@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 import shutil
 import subprocess
@@ -47,6 +48,23 @@ def toolchain() -> Toolchain:
     )
 
 
+def check_memory(library: Path, board: Board) -> None:
+    """Raise UserError when a generated model alone exceeds the board's memory: no need to ask the linker."""
+    manifest = json.loads((library / "manifest.json").read_text(encoding="utf-8"))
+    for what, key, memory in (
+        ("activations", "arena_bytes", board.ram),
+        ("weights", "weights_bytes", board.flash),
+    ):
+        needed = manifest[key]
+        if needed > memory.size:
+            raise UserError(
+                board.name,
+                f"the model's {what} need {needed} bytes, {needed - memory.size} more than its {memory.name} "
+                f"of {memory.size}",
+                "use fewer filters, a narrower type or a larger board",
+            )
+
+
 def build_image(model: Path, board: Board, clock_hz: int, folder: Path) -> Path:
     """Compile and link firmware.elf for `board` with the generated library in `model`; returns its path.
 
@@ -55,6 +73,7 @@ def build_image(model: Path, board: Board, clock_hz: int, folder: Path) -> Path:
     """
     require(CROSS_COMPILER, "gcc-arm-none-eabi libnewlib-arm-none-eabi")
     require("cmake", "cmake")
+    check_memory(model, board)
     root = checkout()
     configure = [
         "cmake",
