@@ -1,0 +1,98 @@
+"""`python -m microai.boards`: run a firmware image on a virtual board, list the boards, count an image's bytes."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from ..errors import UserError
+from .board import board_names, load_board
+from .rom import footprint
+from .serve import serve
+from .uart import Endpoint, Pty, Stdio, Tcp
+from .virtual import Stop, VirtualBoard
+
+app = typer.Typer(add_completion=False, no_args_is_help=True, help="Virtual boards.")
+Boards = Annotated[Path | None, typer.Option("--boards", help="The folder with the boards' descriptions.")]
+
+
+@app.command()
+def run(
+    elf: Annotated[Path, typer.Argument(help="The firmware image, as it would be uploaded.")],
+    board: Annotated[str, typer.Option(help="Name of the board: see the command list.")],
+    stdio: Annotated[
+        bool, typer.Option("--stdio", help="Serial line on standard input and output (default).")
+    ] = False,
+    pty: Annotated[
+        bool, typer.Option("--pty", help="Serial line on a pseudo-terminal; prints its name.")
+    ] = False,
+    tcp: Annotated[
+        int | None, typer.Option(help="Serial line on this TCP port of the loopback; 0: any.")
+    ] = None,
+    max_seconds: Annotated[float | None, typer.Option(help="Give up after this time.")] = None,
+    max_cycles: Annotated[int | None, typer.Option(help="Give up after this many core cycles.")] = None,
+    cycles: Annotated[bool, typer.Option(help="Count core cycles (ten times slower).")] = True,
+    deliver_faults: Annotated[
+        bool, typer.Option(help="Bad accesses become hard faults of the firmware.")
+    ] = False,
+    boards: Boards = None,
+) -> None:
+    """Run a firmware image. Exit code 0 when it halts (WFI); 1 for a fault, a limit, or input that never comes."""
+    if stdio + pty + (tcp is not None) > 1:
+        raise UserError("--stdio, --pty, --tcp", "exclude each other", "give one of them")
+    if max_cycles is not None and not cycles:
+        raise UserError(
+            "--max-cycles", "needs cycles to be counted", "leave out --no-cycles, or use --max-seconds"
+        )
+    machine = VirtualBoard(load_board(board, boards), elf, count_cycles=cycles, deliver_faults=deliver_faults)
+    endpoint: Endpoint = Pty() if pty else Tcp(tcp) if tcp is not None else Stdio()
+    if pty or tcp is not None:
+        print(endpoint.name, flush=True)
+    try:
+        stop = serve(machine, endpoint, max_seconds, max_cycles)
+    finally:
+        endpoint.close()
+    if stop is not Stop.HALTED:
+        raise UserError(
+            f"{elf.name} on {board}",
+            "waits for input, and there will be none",
+            "send it something, or end it with WFI",
+        )
+
+
+@app.command()
+def size(elf: Annotated[Path, typer.Argument(help="The firmware image.")]) -> None:
+    """ROM and RAM of a firmware image."""
+    sizes = footprint(elf)
+    print(f"ROM   {sizes.rom:8}   weights {sizes.weights}, code {sizes.code}")
+    print(f"RAM   {sizes.ram:8}   static {sizes.ram_static}, stack {sizes.stack}")
+    for name, count in sizes.sections:
+        print(f"{name:14}{count:8}")
+    for name, count, section in sizes.symbols[:20]:
+        print(f"  {count:8}  {section:10}  {name}")
+
+
+@app.command("list")
+def list_boards(boards: Boards = None) -> None:
+    """The boards there are."""
+    for name in board_names(boards):
+        found = load_board(name, boards)
+        print(f"{name:20}{found.title}, {found.mcu}")
+
+
+def main() -> None:
+    """Entry point: a mistake of the user is one line and exit code 1."""
+    try:
+        app()
+    except UserError as error:
+        print(f"error: {error}", file=sys.stderr)
+        sys.exit(1)
+    except KeyboardInterrupt:
+        sys.exit(130)
+
+
+if __name__ == "__main__":
+    main()

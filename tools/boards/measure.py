@@ -1,0 +1,120 @@
+"""A firmware image and test vectors in, numbers out: on a virtual board or on a real one, by the same requests."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal
+
+from ..errors import UserError
+from .board import Board
+from .elf import load_image
+from .link import DeviceLink, Port, SerialPort, VirtualPort
+from .rom import Footprint, footprint
+from .virtual import VirtualBoard
+
+
+@dataclass(frozen=True)
+class LayerCycles:
+    """Core cycles of a layer, with size and CRC-32 of its output for the first vector."""
+
+    index: int
+    cycles: int
+    size: int
+    crc: int
+
+
+@dataclass(frozen=True)
+class Measurement:
+    """What an image did on a board. Sizes in bytes, times in core cycles at `clock_hz`.
+
+    `kind` says where the cycles are from: "measured" on hardware, "emulated" on a virtual board, "untimed" on
+    one that does not count (`cycles` and `layers` are then empty). `outputs` has one entry for each vector.
+    """
+
+    board: str
+    kind: Literal["measured", "emulated", "untimed"]
+    clock_hz: int
+    model: str
+    model_hash: int
+    compiler: str
+    outputs: tuple[bytes, ...]
+    cycles: tuple[int, ...]
+    layers: tuple[LayerCycles, ...]
+    arena_bytes: int
+    stack_bytes: int
+    stack_used: int
+    footprint: Footprint
+
+    @property
+    def mean_cycles(self) -> float:
+        """Mean over the vectors; 0 when untimed."""
+        return sum(self.cycles) / len(self.cycles) if self.cycles else 0.0
+
+    @property
+    def mean_ms(self) -> float:
+        """Mean time of one run in ms; 0 when untimed."""
+        return 1000 * self.mean_cycles / self.clock_hz
+
+
+def measure(
+    elf: Path,
+    board: Board,
+    vectors: Sequence[bytes],
+    *,
+    port: str | None = None,
+    count_cycles: bool = True,
+    trace: bool = True,
+    progress: Callable[[int], None] = lambda done: None,
+) -> Measurement:
+    """Run every vector (all inputs of the model, in its number format) through the firmware.
+
+    `port` is a serial port or socket:// URL of hardware that runs `elf`; None is a virtual board. `trace`
+    adds the cycles of each layer, by one more run of the first vector. `progress` is called with the number
+    of vectors done. Raises UserError if the vectors do not fit the model or the device does not answer.
+    """
+    image = load_image(elf)
+    if not vectors:
+        raise UserError(elf, "no vectors to run", "give at least one")
+    line: Port
+    if port is not None:
+        line = SerialPort(port, board.uart.baud)
+    else:
+        line = VirtualPort(VirtualBoard(board, image, count_cycles=count_cycles))
+    with DeviceLink(line, image) as link:
+        info = link.info()
+        for index, vector in enumerate(vectors):
+            if len(vector) != info.input_bytes:
+                raise UserError(
+                    f"vector {index}",
+                    f"has {len(vector)} bytes, {info.model} takes {info.input_bytes}",
+                    "quantize it so",
+                )
+        if info.board != board.name:
+            raise UserError(
+                line.name, f"is a {info.board}, not a {board.name}", "choose the board that is connected"
+            )
+        timed = port is not None or count_cycles
+        runs = []
+        for done, vector in enumerate(vectors, 1):
+            runs.append(link.run(vector))
+            progress(done)
+        layers = link.trace(vectors[0])[1] if trace and timed else ()
+        # Only now has the stack been as deep as it gets.
+        info = link.info()
+    return Measurement(
+        board=info.board,
+        kind="measured" if port is not None else "emulated" if count_cycles else "untimed",
+        clock_hz=info.clock_hz,
+        model=info.model,
+        model_hash=info.model_hash,
+        compiler=info.compiler,
+        outputs=tuple(run.output for run in runs),
+        cycles=tuple(run.cycles for run in runs) if timed else (),
+        layers=tuple(LayerCycles(layer.index, layer.cycles, layer.size, layer.crc) for layer in layers),
+        arena_bytes=info.arena_bytes,
+        stack_bytes=info.stack_bytes,
+        stack_used=info.stack_used,
+        footprint=footprint(image),
+    )
