@@ -1,0 +1,35 @@
+#include "tests.h"
+
+/* in_h in_w in_c, out_h out_w out_c, k_h k_w, stride_h stride_w, dilation_h dilation_w, pad_top pad_left,
+ * groups */
+const nn_conv_shape conv_shapes[CONV_COUNT] = {
+    {1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 0, 0, 1},
+    {1, 12, 9, 1, 12, 3, 1, 3, 1, 1, 1, 1, 0, 1, 1}, /* one-dimensional, same padding */
+    {1, 9, 5, 1, 4, 2, 1, 3, 1, 2, 1, 1, 0, 0, 1},   /* stride, valid */
+    {1, 7, 2, 1, 7, 4, 1, 4, 1, 1, 1, 1, 0, 2, 1},   /* asymmetric: 2 left, 1 right */
+    {5, 4, 3, 5, 4, 5, 3, 3, 1, 1, 1, 1, 1, 1, 1},   /* two-dimensional */
+    {6, 5, 2, 3, 2, 3, 3, 2, 2, 2, 1, 1, 1, 0, 1},
+    {5, 6, 1, 5, 6, 2, 3, 3, 1, 1, 1, 1, 1, 1, 1}, /* one channel */
+    {2, 3, 2, 2, 3, 2, 5, 7, 1, 1, 1, 1, 2, 3, 1}, /* kernel larger than the input */
+    {1, 11, 3, 1, 7, 2, 1, 3, 1, 1, 1, 2, 0, 0, 1},
+    {6, 6, 2, 6, 6, 3, 2, 2, 1, 1, 3, 2, 1, 1, 1}, /* dilation */
+    {1, 10, 5, 1, 10, 5, 1, 3, 1, 1, 1, 1, 0, 1, 5},
+    {4, 5, 3, 4, 5, 6, 3, 3, 1, 1, 1, 1, 1, 1, 3},  /* depthwise, multiplier 2 */
+    {5, 5, 2, 3, 3, 2, 2, 2, 2, 2, 2, 1, 1, 1, 2},  /* depthwise, stride and dilation */
+    {3, 4, 6, 3, 4, 4, 2, 2, 1, 1, 1, 1, 1, 0, 2},  /* groups */
+    {1, 6, 4, 1, 12, 3, 1, 2, 1, 1, 1, 1, 0, 4, 1}, /* outputs that see nothing but padding */
+    {2, 2, 16, 2, 2, 3, 1, 1, 1, 1, 1, 1, 0, 0, 1}, /* pointwise */
+};
+
+/* in_h in_w channels, out_h out_w, k_h k_w, stride_h stride_w, pad_top pad_left */
+const nn_pool_shape pool_shapes[POOL_COUNT] = {
+    {1, 1, 1, 1, 1, 1, 1, 1, 1, 0, 0}, {1, 8, 3, 1, 4, 1, 2, 1, 2, 0, 0},
+    {1, 9, 5, 1, 9, 1, 3, 1, 1, 0, 1}, {4, 5, 2, 2, 2, 2, 2, 2, 2, 0, 0},
+    {5, 4, 3, 3, 4, 3, 3, 2, 1, 1, 1}, {3, 3, 9, 1, 1, 3, 3, 1, 1, 0, 0}, /* global */
+    {5, 5, 1, 5, 5, 2, 3, 1, 1, 0, 0}, /* padding at the bottom and right only */
+    {2, 3, 2, 2, 3, 5, 7, 1, 1, 2, 3}, /* kernel larger than the input */
+    {4, 4, 2, 2, 2, 1, 1, 3, 3, 0, 0}, /* stride larger than the kernel */
+    {1, 3, 2, 1, 6, 1, 2, 1, 1, 0, 4}, /* windows that see nothing but padding */
+};
+
+const uint8_t add_lefts[4][2] = {{0, 0}, {3, 0}, {0, 5}, {2, 7}};

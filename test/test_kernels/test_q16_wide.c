@@ -1,0 +1,28 @@
+/* The kernels of type q16_wide. */
+#include "support.h"
+#include "tests.h"
+
+#define T int16_t
+#define ACC int64_t
+#define OUT nn_requant
+#define NAME(op) nn_##op##_q16_wide
+#define TEST(op) test_nn_##op##_q16_wide
+#define RANDOM_X() (T) random_signed(16)
+#define RANDOM_W() (T) random_signed(16)
+#define RANDOM_BIAS() random_signed(32) * (INT64_C(1) << 16)
+#define FINISH(acc, out) (T) oracle_round(acc, 1, out)
+#define OUTS outs
+#define OUT_COUNT 5u
+#define BITS(value) (value)
+
+static const nn_requant outs[OUT_COUNT] = {
+    {32, NN_ROUND_FLOOR, -32768, 32767}, {30, NN_ROUND_NEAREST, 0, 32767},
+    {31, NN_ROUND_TRUNC, -256, 255},     {0, NN_ROUND_NEAREST, -32768, 32767},
+    {-3, NN_ROUND_FLOOR, -32768, 32767},
+};
+
+#include "sums.inc"
+
+#define LEFTS(i, j) i, j,
+#define ADD(a, b, i, j) ((int64_t)(a) * (1 << (i)) + (int64_t)(b) * (1 << (j)))
+#include "adds.inc"
