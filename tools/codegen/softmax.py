@@ -18,7 +18,8 @@ EXP2_Q30 = (1008016, 9866197, 59356150, 257882925, 744255827, 1073741744)
 
 
 def _exp_q30(d: NDArray[np.int64], frac: int) -> NDArray[np.int64]:
-    """``exp(-d * 2**-frac)`` in Q30 for d = 0 to 65535, frac = -15 to 31."""
+    """``exp(-d * 2**-frac)`` in Q30 for d = 0 to 65535."""
+    frac = min(max(frac, -15), 47)  # beyond, all results but that of d = 0 are 0, or all are 1
     scaled = d * LOG2_E_Q30
     power = scaled << -frac if frac < 0 else scaled >> frac
     halvings = power >> 30
@@ -32,13 +33,14 @@ def _exp_q30(d: NDArray[np.int64], frac: int) -> NDArray[np.int64]:
 def softmax_fixed(x: NDArray[Any], frac_in: int, frac_out: int, bits: int) -> NDArray[np.int64]:
     """Softmax of each row of `x` (integers [rows, row], format ``x * 2**-frac_in``).
 
-    Returns integers of `bits` bits in the format ``y * 2**-frac_out``, from 0 to ``2**frac_out - 1``. A width
-    other than 8 or 16 needs ``frac_out < bits``, since the C function clamps to its storage type only. At
-    most 2**31 elements a row.
+    Returns integers of `bits` bits in the format ``y * 2**-frac_out``, from 0 to ``2**frac_out - 1`` (only 0
+    for ``frac_out <= 0``), `frac_out` at most 31. A width other than 8 or 16 needs ``frac_out < bits``, since
+    the C function clamps to its storage type only. At most 2**31 elements a row.
     """
     if bits not in (8, 16) and frac_out >= bits:
         raise ValueError(f"softmax of {bits} bits with {frac_out} fraction bits: at most {bits - 1}")
-    high = min(2**frac_out, 1 << (bits - 1)) - 1
+    frac_out = max(frac_out, 0)
+    high = min(2**frac_out, 2 ** (bits - 1)) - 1
     x = x.astype(np.int64)
     e = _exp_q30(x.max(axis=-1, keepdims=True) - x, frac_in)
     total = e.sum(axis=-1, keepdims=True)

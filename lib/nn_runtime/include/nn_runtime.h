@@ -197,9 +197,10 @@ void nn_fill_f32(float value, uint32_t count, float *y);
  *
  *   y[r][j] = e^x[r][j] / sum over i of e^x[r][i]
  *
- * for each of `rows` rows of `row` elements. q8, q16: integers only, frac_in -15..31, frac_out 0..31; y is in
- * 0 .. 2^frac_out - 1 (1.0 saturates; at most 127 or 32767), within 1 of the real number: SPEC.md has the
- * formulas and the bound. f32: finite x. In place. */
+ * for each of `rows` rows of `row` elements. In place.
+ *
+ * q8, q16: integers only, any frac_in, frac_out <= 31; y is in 0 .. 2^frac_out - 1, at most 127 or 32767: 1.0
+ * saturates. Within 1 of the real number; SPEC.md has the formulas and the bound. f32: finite x. */
 void nn_softmax_q8(const int8_t *x, uint32_t rows, uint32_t row, int8_t frac_in, int8_t frac_out, int8_t *y);
 void nn_softmax_q16(const int16_t *x, uint32_t rows, uint32_t row, int8_t frac_in, int8_t frac_out,
                     int16_t *y);
