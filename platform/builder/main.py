@@ -81,7 +81,7 @@ def build_firmware() -> None:
             *FLAGS["cortex-m4f"],
             *FLAGS["link"],
             f"-Wl,--defsym=_app_offset={offset:#x}",
-            f'-Wl,-Map="{env.subst("$BUILD_DIR/firmware.map")}"',
+            f"-Wl,-Map={env.subst('$BUILD_DIR/firmware.map')}",
         ],
         LIBPATH=[str(firmware_dir)],  # where the boards' linker scripts find firmware.ld
         BUILDERS={
