@@ -20,7 +20,8 @@ from microai.codegen.ops.dense import Dense
 from microai.codegen.ops.pool import AvgPool, MaxPool
 from microai.codegen.ops.softmax import Softmax
 from microai.codegen.passes import simplify
-from random_graphs import graphs, samples
+
+from .random_graphs import graphs, samples
 
 RNG = np.random.default_rng(7)
 RELU6 = Activation(0.0, 6.0)

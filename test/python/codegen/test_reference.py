@@ -15,7 +15,8 @@ from microai.codegen.ops.conv import Conv, Window
 from microai.codegen.ops.copy import Clamp, FixedReshape
 from microai.codegen.requant import Rounding
 from microai.errors import UserError
-from random_graphs import graphs, samples
+
+from .random_graphs import graphs, samples
 
 X = TensorType((5, 2))
 
