@@ -8,7 +8,6 @@ import errno
 import hashlib
 import importlib.util
 import json
-import os
 import tempfile
 from collections.abc import Iterator
 from pathlib import Path
@@ -26,14 +25,15 @@ def write_atomically(path: Path) -> Iterator[IO[bytes]]:
     """
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        handle, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
+        file = tempfile.NamedTemporaryFile(dir=path.parent, prefix=f".{path.name}.", delete=False)  # noqa: SIM115
     except OSError as error:
         raise UserError(path, f"cannot be written ({error.strerror})", "make its folder writable") from None
+    partial = Path(file.name)
     try:
-        with os.fdopen(handle, "wb") as file:
+        with file:
             yield file
-        Path(name).chmod(0o644)
-        Path(name).replace(path)
+        partial.chmod(0o644)
+        partial.replace(path)
     except OSError as error:
         if error.errno not in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EROFS, errno.EISDIR):
             raise  # not the file's fault but the block's, such as a lost connection
@@ -41,7 +41,7 @@ def write_atomically(path: Path) -> Iterator[IO[bytes]]:
             path, f"cannot be written ({error.strerror})", "free some space or choose another folder"
         ) from None
     finally:
-        Path(name).unlink(missing_ok=True)
+        partial.unlink(missing_ok=True)
 
 
 def key_of(**parts: Any) -> str:

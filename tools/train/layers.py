@@ -28,7 +28,8 @@ def convolution(x: Any, filters: int, kernel: int, stride: int, padding: int, na
     if padding > 0 and not same:
         zeros = keras.layers.ZeroPadding1D if axes == 1 else keras.layers.ZeroPadding2D
         x = zeros(padding, name=f"{name}_pad")(x)
-    _must_fit(x, kernel, name)
+    if not same:
+        _must_fit(x, kernel, name)
     convolve = keras.layers.Conv1D if axes == 1 else keras.layers.Conv2D
     return convolve(filters, kernel, strides=stride, padding="same" if same else "valid", name=name)(x)
 
