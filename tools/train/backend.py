@@ -10,6 +10,8 @@ import os
 import sys
 from typing import Any
 
+from ..errors import UserError
+
 os.environ["KERAS_BACKEND"] = "tensorflow"
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 
@@ -22,6 +24,10 @@ def _import_quietly() -> tuple[Any, Any]:
         os.dup2(nowhere.fileno(), 2)
     try:
         return importlib.import_module("tensorflow"), importlib.import_module("keras")
+    except ModuleNotFoundError as error:
+        raise UserError(
+            "training", f"{error.name} is not installed", "pip install 'microai[train]'"
+        ) from None
     finally:
         os.dup2(kept, 2)
         os.close(kept)

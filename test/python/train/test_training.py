@@ -367,3 +367,9 @@ def test_validation_vectors_are_not_trained_on(reference: tuple[Path, TrainedMod
 def test_the_digits_experiment_is_good(tmp_path: Path) -> None:
     path = Path(__file__).resolve().parents[3] / "experiments" / "digits.toml"
     assert run(load_experiment(path), tmp_path).test_accuracy > 0.96
+
+
+def test_without_tensorflow_one_line_says_what_to_install() -> None:
+    code = "import sys; sys.modules['tensorflow'] = None; import microai.train.backend"
+    done = subprocess.run([sys.executable, "-c", code], check=False, capture_output=True, text=True)
+    assert "UserError: training: tensorflow is not installed; pip install 'microai[train]'" in done.stderr

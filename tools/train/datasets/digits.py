@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from importlib.metadata import version
+from importlib.metadata import PackageNotFoundError, version
 from typing import Any
 
 import numpy as np
 
+from ...errors import UserError
 from ..dataset import Dataset, DatasetKind
 
 _TEST_SHARE = 0.25
@@ -47,4 +48,9 @@ class Digits(DatasetKind):
         )
 
     def fingerprint(self) -> str:
-        return f"scikit-learn {version('scikit-learn')}"
+        try:
+            return f"scikit-learn {version('scikit-learn')}"
+        except PackageNotFoundError:
+            raise UserError(
+                "data set digits", "scikit-learn is not installed", "pip install 'microai[train]'"
+            ) from None
