@@ -33,7 +33,7 @@ function(board_program name)
             SUFFIX .elf
             LINK_DEPENDS "${ld_script};${firmware_dir}/firmware.ld"
             C_LINKER_LAUNCHER
-                "${MICROAI_PYTHON};${PROJECT_SOURCE_DIR}/platform/link.py;${BOARD};${MICROAI_MODEL_DIR}"
+                "${PYTHON};${PROJECT_SOURCE_DIR}/platform/link.py;${BOARD};${MICROAI_MODEL_DIR}"
     )
     add_custom_command(
         TARGET ${name} POST_BUILD COMMAND ${CMAKE_OBJCOPY} -O binary $<TARGET_FILE:${name}> ${name}.bin
@@ -48,9 +48,19 @@ if(BOARD)
     elseif(NOT EXISTS "${PROJECT_SOURCE_DIR}/boards/${BOARD}/board.toml")
         message(FATAL_ERROR "there is no board ${BOARD}: boards/${BOARD}/board.toml does not exist")
     endif()
-    find_program(MICROAI_PYTHON NAMES python3 python HINTS "${PROJECT_SOURCE_DIR}/.venv/bin" REQUIRED)
+    find_program(PYTHON NAMES python3 python REQUIRED)
+    execute_process(
+        COMMAND ${PYTHON} "${PROJECT_SOURCE_DIR}/platform/host_python.py"
+        OUTPUT_VARIABLE microai_python
+        OUTPUT_STRIP_TRAILING_WHITESPACE
+        ERROR_VARIABLE no_microai
+        ERROR_STRIP_TRAILING_WHITESPACE
+    )
+    if(no_microai)
+        message(WARNING "no virtual board to run tests on: ${no_microai}")
+    endif()
     set(CMAKE_CROSSCOMPILING_EMULATOR
-        "${MICROAI_PYTHON};-m;microai.boards;run;--board;${BOARD};--stdio;--max-seconds;120"
+        "${microai_python};-m;microai.boards;run;--board;${BOARD};--stdio;--no-cycles;--max-seconds;120"
     )
     set(firmware_dir "${PROJECT_SOURCE_DIR}/firmware")
     board_program(test_kernels ${test_sources} "${firmware_dir}/startup.c" "${firmware_dir}/frame.c")

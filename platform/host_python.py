@@ -1,4 +1,7 @@
-"""Finds the Python that has MicroAI installed: PlatformIO may run in another one (an IDE brings its own)."""
+"""Finds the Python that has MicroAI installed: PlatformIO may run in another one (an IDE brings its own).
+
+As a program, prints its path.
+"""
 
 import importlib.util
 import subprocess
@@ -23,3 +26,7 @@ def find_python(project_dir: Path) -> str:
         f"error: {sys.executable}: microai is installed neither there nor in {project_dir / '.venv'}; "
         "run `make setup` in the project's folder"
     )
+
+
+if __name__ == "__main__":
+    print(find_python(Path(__file__).resolve().parents[1]))
