@@ -1,0 +1,157 @@
+"""lib/nn_runtime as a shared library of this computer, called with numpy arrays."""
+
+from __future__ import annotations
+
+import ctypes
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, TypeAlias
+
+import numpy as np
+from microai.codegen.host import compile_c, runtime_sources
+from microai.codegen.kernels import runtime_folder
+from microai.codegen.requant import Rounding
+from numpy.typing import NDArray
+
+Array: TypeAlias = NDArray[Any]
+GUARD_BYTES = 64
+GUARD = 0xA5
+
+# The inline functions of nn_requant.h, for whole arrays.
+WRAPPER = """
+#include "nn_requant.h"
+void map_requant_i32(const int64_t *acc, uint32_t n, const nn_requant *r, int32_t *y);
+void map_requant_i64(const int64_t *acc, uint32_t n, const nn_requant *r, int32_t *y);
+void map_divide(const int64_t *sum, const int64_t *count, uint32_t n, const nn_requant *r, int32_t *y);
+void map_exp(const float *x, uint32_t n, float *y);
+void map_round(const float *x, uint32_t n, int32_t min, int32_t max, int32_t *y);
+void map_requant_i32(const int64_t *acc, uint32_t n, const nn_requant *r, int32_t *y) {
+    for (uint32_t i = 0; i < n; i++) y[i] = nn_requant_i32((int32_t)acc[i], r);
+}
+void map_requant_i64(const int64_t *acc, uint32_t n, const nn_requant *r, int32_t *y) {
+    for (uint32_t i = 0; i < n; i++) y[i] = nn_requant_i64(acc[i], r);
+}
+void map_divide(const int64_t *sum, const int64_t *count, uint32_t n, const nn_requant *r, int32_t *y) {
+    for (uint32_t i = 0; i < n; i++) y[i] = nn_divide_i32((int32_t)sum[i], (int32_t)count[i], r);
+}
+void map_exp(const float *x, uint32_t n, float *y) {
+    for (uint32_t i = 0; i < n; i++) y[i] = nn_exp_f32(x[i]);
+}
+void map_round(const float *x, uint32_t n, int32_t min, int32_t max, int32_t *y) {
+    for (uint32_t i = 0; i < n; i++) y[i] = nn_round_f32(x[i], min, max);
+}
+"""
+
+
+@dataclass(frozen=True)
+class Kind:
+    """A type of kernel: storage, accumulator, and the largest |x| and |w| that keep small sums inside it."""
+
+    name: str
+    dtype: type[np.generic]
+    acc: type[np.generic]
+    w_bits: int = 0
+    bias_bits: int = 0
+
+    @property
+    def fixed(self) -> bool:
+        return self.name != "f32"
+
+    @property
+    def bits(self) -> int:
+        return 8 * np.dtype(self.dtype).itemsize
+
+
+Q8 = Kind("q8", np.int8, np.int32, w_bits=8, bias_bits=20)
+Q8_WIDE = Kind("q8_wide", np.int8, np.int64, w_bits=8, bias_bits=50)
+Q16 = Kind("q16", np.int16, np.int32, w_bits=6, bias_bits=24)
+Q16_WIDE = Kind("q16_wide", np.int16, np.int64, w_bits=16, bias_bits=55)
+F32 = Kind("f32", np.float32, np.float32)
+KINDS = (Q8, Q8_WIDE, Q16, Q16_WIDE, F32)
+STORAGE_KINDS = (Q8, Q16, F32)
+
+
+@dataclass(frozen=True)
+class Requant:
+    """The C structure nn_requant."""
+
+    shift: int
+    rounding: Rounding
+    low: int
+    high: int
+
+    def to_c(self) -> ctypes.Structure:
+        return CRequant(self.shift, self.rounding, self.low, self.high)
+
+
+@dataclass(frozen=True)
+class Range:
+    """The C structure nn_range_f32."""
+
+    low: float = -np.inf
+    high: float = np.inf
+
+    def to_c(self) -> ctypes.Structure:
+        return CRange(self.low, self.high)
+
+
+class CRequant(ctypes.Structure):
+    _fields_ = (
+        ("shift", ctypes.c_int8),
+        ("rounding", ctypes.c_uint8),
+        ("min", ctypes.c_int32),
+        ("max", ctypes.c_int32),
+    )
+
+
+class CRange(ctypes.Structure):
+    _fields_ = (("min", ctypes.c_float), ("max", ctypes.c_float))
+
+
+def shape_to_c(values: Sequence[int]) -> Any:
+    """nn_conv_shape and nn_pool_shape are 15 and 11 numbers of type uint16_t."""
+    return (ctypes.c_uint16 * len(values))(*values)
+
+
+class Output:
+    """An array for a kernel to write into, with guard bytes before and behind it."""
+
+    def __init__(self, shape: Sequence[int], dtype: type[np.generic], start: Array | None = None) -> None:
+        size = int(np.prod(shape)) * np.dtype(dtype).itemsize
+        self.bytes = np.full(size + 2 * GUARD_BYTES, GUARD, np.uint8)
+        self.array: Array = self.bytes[GUARD_BYTES : GUARD_BYTES + size].view(dtype).reshape(shape)
+        if start is not None:
+            self.array[...] = start
+
+    def checked(self) -> Array:
+        """The array, after checking that nothing was written outside it."""
+        outside = np.concatenate([self.bytes[:GUARD_BYTES], self.bytes[-GUARD_BYTES:]])
+        assert (outside == GUARD).all(), "the kernel wrote outside its output"
+        return self.array
+
+
+class Library:
+    """The compiled runtime; `call` passes arrays as pointers and Python numbers as the C types given."""
+
+    def __init__(self, folder: Path) -> None:
+        wrapper = folder / "wrapper.c"
+        wrapper.write_text(WRAPPER, encoding="utf-8")
+        path = folder / "nn_runtime.so"
+        includes = [runtime_folder() / "include"]
+        compile_c([wrapper, *runtime_sources()], includes, path, "-O2", "-fPIC", "-shared")
+        self.library = ctypes.CDLL(str(path))
+
+    def call(self, function: str, *arguments: Any) -> None:
+        converted = []
+        for argument in arguments:
+            if isinstance(argument, np.ndarray):
+                assert argument.flags.c_contiguous
+                converted.append(argument.ctypes.data_as(ctypes.c_void_p))
+            elif isinstance(argument, Requant | Range):
+                converted.append(ctypes.byref(argument.to_c()))
+            elif isinstance(argument, ctypes.Array):
+                converted.append(ctypes.byref(argument))
+            else:
+                converted.append(argument)
+        getattr(self.library, function)(*converted)
