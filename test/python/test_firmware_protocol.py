@@ -12,14 +12,13 @@ import random
 import shutil
 import struct
 import subprocess
-from collections.abc import Iterator
-from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
-from cobs import cobs
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from microai.boards import protocol
+from microai.boards.protocol import Frame
 
 ROOT = Path(__file__).resolve().parents[2]
 
@@ -175,26 +174,19 @@ def library(tmp_path_factory: pytest.TempPathFactory) -> ctypes.CDLL:
     return library
 
 
-@dataclass(frozen=True)
-class Frame:
-    type: int
-    seq: int
-    payload: bytes
-
-
 def encode(kind: int, seq: int = 0, payload: bytes = b"") -> bytes:
     """A request on the line, delimiters included."""
-    body = bytes([kind, seq]) + payload
-    return b"\0" + cobs.encode(body + struct.pack("<I", binascii.crc32(body))) + b"\0"
+    return protocol.encode(Frame(kind, seq, payload))
 
 
-def decode(line: bytes) -> Iterator[Frame]:
+def decode(line: bytes) -> list[Frame]:
     """The frames on the line; anything that is not a whole frame with the right CRC is a failure of the device."""
-    for part in line.split(b"\0"):
-        if part:
-            body = cobs.decode(part)
-            assert struct.unpack("<I", body[-4:])[0] == binascii.crc32(body[:-4])
-            yield Frame(body[0], body[1], body[2:-4])
+    frames = []
+    for frame in protocol.Decoder().feed(line):
+        assert frame is not None, "the device sent a damaged frame"
+        frames.append(frame)
+    assert line.endswith(b"\0") or not line, "the device sent an unfinished frame"
+    return frames
 
 
 class Device:
@@ -206,7 +198,7 @@ class Device:
         size = self.library.harness_feed(line, len(line), ctypes.c_uint32(gap_at), gap)
         sent = ctypes.string_at(self.library.harness_sent(), size)
         assert self.library.harness_guards_hold(), "the device wrote outside the model's inputs"
-        return list(decode(sent))
+        return decode(sent)
 
     def ask(self, kind: int, payload: bytes = b"", seq: int = 9) -> list[Frame]:
         return self.feed(encode(kind, seq, payload))
