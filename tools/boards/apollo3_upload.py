@@ -15,6 +15,7 @@ from __future__ import annotations
 import argparse
 import binascii
 import contextlib
+import os
 import struct
 import sys
 import time
@@ -383,6 +384,9 @@ def upload(protocol: str, port_name: str, baud: int, address: int, path: Path, p
     try:
         with serial.Serial(port_name, baud, timeout=1, write_timeout=10) as port:
             if protocol == "asb":
+                print(
+                    "SparkFun Edge: hold button 14, press and release RST, hold 14 until the per cent count"
+                )
                 pulse_reset(port)
                 upload_asb(port, program, address, progress)
             else:
@@ -390,7 +394,8 @@ def upload(protocol: str, port_name: str, baud: int, address: int, path: Path, p
     except serial.SerialTimeoutException:
         raise UserError(port_name, "takes no bytes", "check the adapter") from None
     except (serial.SerialException, ValueError, OSError) as error:
-        reason = getattr(error, "strerror", None) or str(error)
+        number = getattr(error, "errno", None)
+        reason = os.strerror(number) if number else str(error)
         raise UserError(
             port_name, f"cannot be used ({reason})", "check --port and that nothing else has it open"
         ) from None
@@ -414,8 +419,6 @@ def main(arguments: list[str] | None = None) -> int:
     parser.add_argument("program", type=Path, help="firmware.bin")
     options = parser.parse_args(arguments)
     address = ADDRESSES[options.protocol] if options.address is None else options.address
-    if options.protocol == "asb":
-        print("SparkFun Edge: hold button 14, press and release RST, hold 14 until the per cent count")
     try:
         upload(options.protocol, options.port, options.baud, address, options.program, _show)
     except UserError as error:
