@@ -21,7 +21,8 @@ from .errors import UserError
 app = typer.Typer(add_completion=False, no_args_is_help=True, pretty_exceptions_enable=False, help=__doc__)
 data_app = typer.Typer(no_args_is_help=True, help="Data sets: list them, fetch one.")
 app.add_typer(data_app, name="data")
-console = Console(highlight=False, soft_wrap=not sys.stdout.isatty())
+# Not a terminal: wide enough for the tables, whatever reads it.
+console = Console(highlight=False, width=None if sys.stdout.isatty() else 160)
 
 ExperimentPath = Annotated[Path, typer.Argument(metavar="EXPERIMENT", help="experiment file, TOML")]
 Overrides = Annotated[

@@ -13,6 +13,7 @@ from rich.console import Console
 from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn, TimeElapsedColumn
 
 from .boards.board import Board, load_board
+from .boards.elf import load_image
 from .boards.measure import Measurement, connect, measure
 from .codegen import reference
 from .codegen.compare import Difference, accuracy, agreement, first_difference
@@ -182,7 +183,7 @@ def result_of(
 ) -> Result:
     """One line of the report."""
     m, program = on_board.measurement, compiled.program
-    cycles = m.layer_cycles or (None,) * len(program.layers)
+    cycles = [layer.cycles for layer in m.layers]
     difference = on_host.difference or on_board.difference
     return Result(
         model=item.model.name,
@@ -268,11 +269,11 @@ def compare_board(
     program = compiled.program
     stored = list(reference.stored(compiled.quantized, [x]))
     wanted = host.trace(stored)
-    with connect(elf, board, port) as link:
+    with connect(load_image(elf), board, port, count_cycles=False) as link:
         for number, vector in enumerate(pack(stored, program.inputs)):
-            for layer, traced in zip(program.layers, link.trace(bytes(vector)).layers, strict=True):
+            for layer, traced in zip(program.layers, link.trace(bytes(vector))[1], strict=True):
                 tensor = wanted[layer.tensor][number]
-                if traced.crc32 == zlib.crc32(np.ascontiguousarray(tensor).tobytes()):
+                if traced.crc == zlib.crc32(np.ascontiguousarray(tensor).tobytes()):
                     continue
                 data = np.frombuffer(link.tensor(layer.index, bytes(vector)), tensor.dtype)
                 found = first_difference(

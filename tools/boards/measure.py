@@ -9,7 +9,7 @@ from typing import Literal
 
 from ..errors import UserError
 from .board import Board
-from .elf import load_image
+from .elf import Image, load_image
 from .link import DeviceLink, Port, SerialPort, VirtualPort
 from .rom import Footprint, footprint
 from .virtual import VirtualBoard
@@ -58,6 +58,16 @@ class Measurement:
         return 1000 * self.mean_cycles / self.clock_hz
 
 
+def connect(image: Image, board: Board, port: str | None = None, count_cycles: bool = True) -> DeviceLink:
+    """A link to hardware on a serial port or socket:// URL; without one, to a new virtual board that runs `image`."""
+    line: Port
+    if port is not None:
+        line = SerialPort(port, board.uart.baud)
+    else:
+        line = VirtualPort(VirtualBoard(board, image, count_cycles=count_cycles))
+    return DeviceLink(line, image)
+
+
 def measure(
     elf: Path,
     board: Board,
@@ -77,12 +87,7 @@ def measure(
     image = load_image(elf)
     if not vectors:
         raise UserError(elf, "no vectors to run", "give at least one")
-    line: Port
-    if port is not None:
-        line = SerialPort(port, board.uart.baud)
-    else:
-        line = VirtualPort(VirtualBoard(board, image, count_cycles=count_cycles))
-    with DeviceLink(line, image) as link:
+    with connect(image, board, port, count_cycles) as link:
         info = link.info()
         for index, vector in enumerate(vectors):
             if len(vector) != info.input_bytes:
@@ -93,7 +98,9 @@ def measure(
                 )
         if info.board != board.name:
             raise UserError(
-                line.name, f"is a {info.board}, not a {board.name}", "choose the board that is connected"
+                port or board.name,
+                f"is a {info.board}, not a {board.name}",
+                "choose the board that is connected",
             )
         timed = port is not None or count_cycles
         runs = []

@@ -96,11 +96,9 @@ class Fixed:
     def quantize(self, real: Array, rounding: Rounding = Rounding.NEAREST) -> Array:
         """Convert real numbers to stored integers (dtype of the format), saturating at both ends."""
         scaled = np.ldexp(np.asarray(real, dtype=np.float64), self.frac)
-        rounded = (
-            np.trunc(scaled)
-            if rounding is Rounding.TRUNC
-            else np.floor(scaled + 0.5 * (rounding is Rounding.NEAREST))
-        )
+        if rounding is Rounding.NEAREST:
+            scaled = scaled + 0.5
+        rounded = np.trunc(scaled) if rounding is Rounding.TRUNC else np.floor(scaled)
         return np.clip(rounded, self.low, self.high).astype(self.dtype)
 
     def dequantize(self, stored: Array) -> Array:
@@ -111,6 +109,7 @@ class Fixed:
 
 
 Format: TypeAlias = Float32 | Fixed
+FLOAT32 = Float32()
 
 
 def integer_bits(maximum: float) -> int:

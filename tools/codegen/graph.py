@@ -11,7 +11,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
 
 from ..errors import UserError
-from .formats import Float32, Format
+from .formats import FLOAT32, Format
 from .ops.base import Op, Shape, elements
 
 
@@ -20,7 +20,7 @@ class TensorType:
     """Shape of one sample and number format of a tensor."""
 
     shape: Shape
-    format: Format = Float32()
+    format: Format = FLOAT32
 
     @property
     def elements(self) -> int:
@@ -88,7 +88,7 @@ class Graph:
                 raise UserError(
                     f"{name}: layer {node.name} ({node.op.kind})", str(error), "correct the model"
                 ) from None
-            tensors[node.name] = TensorType(shape, formats.get(node.name, Float32()))
+            tensors[node.name] = TensorType(shape, formats.get(node.name, FLOAT32))
         graph = Graph(name, tuple(inputs), tuple(outputs), nodes, tensors)
         graph.verify()
         return graph

@@ -45,15 +45,8 @@ def compiler() -> str:
 
 def compile_c(sources: Sequence[Path], includes: Sequence[Path], output: Path, *flags: str) -> None:
     """Compile C files with the project's flags. Raises UserError with the compiler's first message."""
-    command = [
-        compiler(),
-        *compiler_flags(),
-        *flags,
-        *(f"-I{path}" for path in includes),
-        *map(str, sources),
-        "-o",
-        str(output),
-    ]
+    options = [*compiler_flags(), *flags, *(f"-I{path}" for path in includes), "-o", str(output)]
+    command = [compiler(), *options, *map(str, sources)]
     result = subprocess.run(command, capture_output=True, text=True, check=False)
     if result.returncode:
         lines = [line for line in result.stderr.splitlines() if "error" in line] or result.stderr.splitlines()

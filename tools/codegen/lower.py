@@ -113,7 +113,7 @@ class SelfTest:
 
 def identifier(text: str) -> str:
     """A C identifier that reads like `text`."""
-    name = re.sub(r"\W+", "_", text).strip("_").lower() or "layer"
+    name = re.sub(r"\W+", "_", text, flags=re.ASCII).strip("_").lower() or "layer"
     return f"l{name}" if name[0].isdigit() else name
 
 
@@ -172,7 +172,11 @@ class CallBuilder:
     def structure(self, c_type: str, suffix: str, fields: Mapping[str, object]) -> str:
         """Store a structure in flash, equal ones once; returns a pointer to it."""
         content = (c_type, tuple((key, str(value)) for key, value in fields.items()))
-        name = f"{self.program.prefix}_{self.program.identifiers[self.node.name]}_{suffix}"
+        stem = f"{self.program.prefix}_{self.program.identifiers[self.node.name]}_{suffix}"
+        taken = set(self.program.structures.values())
+        name, number = stem, 2
+        while name in taken:
+            name, number = f"{stem}{number}", number + 1
         return f"&{self.program.structures.setdefault(content, name)}"
 
     def requant(self, requant: Requant) -> str:

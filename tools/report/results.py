@@ -16,12 +16,12 @@ VERSION = 1
 
 @dataclass(frozen=True)
 class LayerCost:
-    """One layer: cycles of one inference on the board, None where no board ran it."""
+    """One layer: multiply-accumulates and board cycles of one inference."""
 
     name: str
     kernel: str
     macs: int
-    cycles: int | None
+    cycles: int
 
 
 @dataclass(frozen=True)

@@ -79,9 +79,9 @@ def print_layers(console: Console, result: Result) -> None:
     """Cycles of every layer of one result."""
     table = Table(title=f"{result.model}/run{result.run}/{result.type} on {result.board}: layers")
     columns(table, ["layer", "kernel"], ["MACs", "cycles", "cyc/MAC", "share %"])
-    total = sum(layer.cycles or 0 for layer in result.layers)
+    total = sum(layer.cycles for layer in result.layers)
     for layer in result.layers:
-        cycles = layer.cycles or 0
+        cycles = layer.cycles
         ratio = f"{cycles / layer.macs:.2f}" if layer.macs else ""
         share = f"{100 * cycles / max(total, 1):.1f}"
         table.add_row(layer.name, layer.kernel, number(layer.macs), number(cycles), ratio, share)

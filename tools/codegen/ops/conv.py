@@ -66,14 +66,18 @@ class Window:
 
     def describe(self, rank: int) -> str:
         """For example "3x3 stride 2 pad 1,1,0,0"; one number per axis of the layer."""
-        axes = slice(1, 2) if rank < 3 else slice(0, 2)
-        text = "x".join(str(k) for k in self.kernel[axes])
+        first = 0 if rank == 3 else 1
+
+        def joined(values: tuple[int, ...], mark: str) -> str:
+            return mark.join(str(value) for value in values)
+
+        text = joined(self.kernel[first:], "x")
         if self.strides != (1, 1):
-            text += f" stride {'x'.join(str(s) for s in self.strides[axes])}"
+            text += f" stride {joined(self.strides[first:], 'x')}"
         if any(self.padding):
-            text += f" pad {','.join(str(p) for p in (self.padding if rank == 3 else self.padding[2:]))}"
+            text += f" pad {joined(self.padding[2 * first :], ',')}"
         if self.dilation != (1, 1):
-            text += f" dilation {'x'.join(str(d) for d in self.dilation[axes])}"
+            text += f" dilation {joined(self.dilation[first:], 'x')}"
         return text
 
 

@@ -1,0 +1,255 @@
+"""Generated C against the reference: random graphs, all types, every tensor; and the C as a user gets it."""
+
+from __future__ import annotations
+
+import shutil
+import subprocess
+from pathlib import Path
+
+import numpy as np
+import pytest
+from hypothesis import HealthCheck, Phase, given, settings
+from hypothesis import strategies as st
+from microai.codegen.compare import first_difference
+from microai.codegen.emit import emit
+from microai.codegen.graph import Graph, Node, TensorType
+from microai.codegen.host import build_host, compile_c, compiler_flags, runtime_sources
+from microai.codegen.kernels import runtime_folder
+from microai.codegen.ops.base import RELU
+from microai.codegen.ops.conv import Conv, Window
+from microai.codegen.ops.dense import Dense
+from microai.codegen.ops.pool import MaxPool
+from microai.codegen.pipeline import Compiled, compile_graph
+from microai.codegen.quantize.fixed_point import FixedPoint
+from microai.codegen.reference import stored, tensors
+from microai.codegen.render import render
+from microai.codegen.requant import Rounding
+
+from .random_graphs import graphs, samples
+
+SCHEMES = {
+    "float32": None,
+    "int8": FixedPoint(8),
+    "int8 floor": FixedPoint(8, weight_rounding=Rounding.TRUNC, rounding=Rounding.FLOOR),
+    "int16": FixedPoint(16),
+    "int16 trunc": FixedPoint(16, rounding=Rounding.TRUNC),
+    "int16 Q7.9": FixedPoint(16, "network", 9),
+    "9 bits": FixedPoint(9),
+    "4 bits": FixedPoint(4),
+    "int8 negative fraction bits": FixedPoint(8, "network", -1),
+}
+SANITIZE = ("-fsanitize=address,undefined", "-fno-sanitize-recover=all", "-g")
+MAIN = """
+#include "{prefix}.h"
+int main(void) {{
+    static {prefix}_arena_t arena;
+    return {prefix}_selftest(&arena) ? 0 : 1;
+}}
+"""
+
+# Each example compiles C: shrinking one would take minutes.
+slow = settings(
+    max_examples=8,
+    deadline=None,
+    phases=[Phase.explicit, Phase.reuse, Phase.generate],
+    suppress_health_check=[HealthCheck.too_slow, HealthCheck.function_scoped_fixture],
+)
+
+
+def small_graph(filters: int = 5) -> Graph:
+    """A fixed network of each kind of table: two convolutions, pooling, a dense layer."""
+    rng = np.random.default_rng(7)
+
+    def normal(*shape: int) -> np.ndarray:
+        return rng.normal(size=shape).astype(np.float32)
+
+    nodes = [
+        Node(
+            "first",
+            Conv(normal(filters, 1, 3, 2), normal(filters), Window((1, 3), padding=(0, 0, 1, 1)), 1, RELU),
+            ("x",),
+        ),
+        Node("pool", MaxPool(Window((1, 2), (1, 2))), ("first",)),
+        Node("second", Conv(normal(3, 1, 4, filters), normal(3), Window((1, 4))), ("pool",)),
+        Node("scores", Dense(normal(2, 3), normal(2)), ("second_flat",)),
+    ]
+    from microai.codegen.ops.copy import Reshape
+
+    nodes.insert(3, Node("second_flat", Reshape((3,)), ("second",)))
+    return Graph.build("small", {"x": TensorType((8, 2))}, nodes, ["scores"])
+
+
+def compiled(scheme: FixedPoint | None, prefix: str = "model") -> Compiled:
+    graph = small_graph()
+    return compile_graph(graph, scheme, samples(graph, 1, 16), prefix)
+
+
+@pytest.mark.parametrize("name", SCHEMES)
+@slow
+@given(graph=graphs(), seed=st.integers(0, 1000), fill=st.sampled_from([0, 0x55, 0xFF]))
+def test_host_c_equals_reference(
+    name: str, tmp_path_factory: pytest.TempPathFactory, graph: Graph, seed: int, fill: int
+) -> None:
+    """Bit for bit in integers, 1e-5 of the largest value in float32, whatever the arena held before."""
+    scheme = SCHEMES[name]
+    result = compile_graph(graph, scheme, samples(graph, seed, 8))
+    inputs = [
+        3 * x for x in samples(graph, seed + 1, 4)
+    ]  # beyond the calibrated range: saturation is exercised
+    inputs = list(stored(result.quantized, inputs))
+    host = build_host(
+        result.program, tmp_path_factory.getbasetemp() / f"{result.program.model_hash:08x}", "-O1"
+    )  # siblings share one compiled runtime
+    found = host.trace(inputs, fill)
+    difference = first_difference(tensors(result.quantized, inputs), found, 0.0 if scheme else 1e-5)
+    assert difference is None, str(difference)
+    for array, name in zip(host.run(inputs, fill), result.quantized.outputs, strict=True):
+        assert array.tobytes() == found.get(name, array).tobytes()
+
+
+@settings(parent=slow, max_examples=4)
+@pytest.mark.parametrize("name", ["float32", "int8", "int16"])
+@given(graph=graphs())
+def test_sanitizers_find_nothing(name: str, tmp_path_factory: pytest.TempPathFactory, graph: Graph) -> None:
+    """Address and undefined-behaviour sanitizers over the self-test, which must succeed."""
+    folder = tmp_path_factory.mktemp("sanitized")
+    emit(render(compile_graph(graph, SCHEMES[name], samples(graph, 1, 8)).program), folder / "m")
+    (folder / "main.c").write_text(MAIN.format(prefix="model"))
+    sources = [*(folder / "m/src").glob("*.c"), folder / "main.c", *runtime_sources()]
+    includes = [folder / "m/include", runtime_folder() / "include"]
+    compile_c(sources, includes, folder / "main", "-O1", *SANITIZE)
+    subprocess.run([folder / "main"], check=True)
+
+
+def test_accumulator_bound_is_reached_and_holds(tmp_path: Path) -> None:
+    """Extreme weights and inputs of 16 bits need 64-bit accumulators, and get them."""
+    window = Window((1, 4))
+    kernel = np.full((1, 1, 4, 3), 1.0 - 2.0**-15, np.float32)
+    graph = Graph.build(
+        "extreme",
+        {"x": TensorType((4, 3))},
+        [Node("y", Conv(kernel, np.zeros(1, np.float32), window), ("x",))],
+        ["y"],
+    )
+    ones = np.full((1, 4, 3), 1.0 - 2.0**-15, np.float32)
+    result = compile_graph(graph, FixedPoint(16), [ones])
+    op = result.quantized.nodes[0].op
+    assert op.accumulator.bits == 64  # type: ignore[attr-defined]
+    assert "nn_conv_q16_wide" in result.program.layers[0].kernels
+    lowest = np.full((1, 4, 3), -32768, np.int16)
+    host = build_host(result.program, tmp_path / "m")
+    assert np.array_equal(host.run([lowest])[0], tensors(result.quantized, [lowest])["y"])
+
+
+@pytest.mark.parametrize("kind", ["float32", "int8", "int16"])
+def test_golden_files(kind: str, golden: Path, update_golden: bool) -> None:
+    """The generated text as committed under test/golden (`pytest --update-golden` rewrites it)."""
+    files = render(compiled(SCHEMES[kind]).program)
+    folder = golden / kind
+    if update_golden:
+        emit(files, folder)
+    for path, text in files.items():
+        assert (folder / path).read_text(encoding="utf-8") == text, f"{kind}/{path} changed"
+
+
+def test_generation_is_deterministic_and_names_no_place_or_time(tmp_path: Path) -> None:
+    first, second = (render(compiled(SCHEMES["int8"]).program) for _ in range(2))
+    assert first == second
+    assert emit(first, tmp_path / "a"), "the first time writes"
+    assert not emit(first, tmp_path / "a"), "the second time writes nothing"
+    assert str(tmp_path) not in "".join(first.values())
+
+
+def test_another_prefix_leaves_no_stale_files(tmp_path: Path) -> None:
+    emit(render(compiled(SCHEMES["int8"], "one").program), tmp_path)
+    emit(render(compiled(SCHEMES["int8"], "two").program), tmp_path)
+    assert {path.name for path in tmp_path.glob("*/*")} == {
+        "two.h",
+        "two.c",
+        "two_weights.h",
+        "two_weights.c",
+    }
+
+
+def test_two_models_live_in_one_program(tmp_path: Path) -> None:
+    for prefix, kind in (("motion", "int8"), ("speech", "float32")):
+        emit(render(compiled(SCHEMES[kind], prefix).program), tmp_path / prefix)
+    (tmp_path / "main.c").write_text(
+        """
+#include "motion.h"
+#include "speech.h"
+static union { motion_arena_t motion; speech_arena_t speech; } memory;
+int main(void) {
+    return motion_selftest(&memory.motion) && speech_selftest(&memory.speech) ? 0 : 1;
+}
+"""
+    )
+    sources = [*tmp_path.glob("*/src/*.c"), tmp_path / "main.c", *runtime_sources()]
+    includes = [tmp_path / "motion/include", tmp_path / "speech/include", runtime_folder() / "include"]
+    compile_c(sources, includes, tmp_path / "main", "-O2")
+    subprocess.run([tmp_path / "main"], check=True)
+
+
+@pytest.mark.parametrize("compiler", ["cc", "arm-none-eabi-gcc"])
+def test_copying_two_folders_is_enough(compiler: str, tmp_path: Path) -> None:
+    """A C project with its own flags takes lib/nn_runtime and the generated folder as they are."""
+    if shutil.which(compiler) is None:
+        pytest.skip(f"skipped: needs {compiler}, see README")
+    shutil.copytree(runtime_folder(), tmp_path / "nn_runtime")
+    emit(render(compiled(SCHEMES["int8"]).program), tmp_path / "nn_model")
+    (tmp_path / "main.c").write_text(MAIN.format(prefix="model"))
+    sources = [str(path) for path in [*tmp_path.glob("nn_*/src/*.c"), tmp_path / "main.c"]]
+    command = [compiler, "-std=gnu11", "-O3", "-I", "nn_runtime/include", "-I", "nn_model/include", *sources]
+    cross = ["-mcpu=cortex-m4", "-mthumb", "-mfpu=fpv4-sp-d16", "-mfloat-abi=hard", "--specs=nosys.specs"]
+    subprocess.run([*command, *(cross if compiler != "cc" else []), "-o", "main"], cwd=tmp_path, check=True)
+    if compiler == "cc":
+        subprocess.run([tmp_path / "main"], check=True)
+
+
+def test_header_works_in_cpp(tmp_path: Path) -> None:
+    if shutil.which("g++") is None:
+        pytest.skip("skipped: needs g++, see README")
+    emit(render(compiled(SCHEMES["int8"]).program), tmp_path)
+    (tmp_path / "use.cpp").write_text(
+        '#include "model.h"\nint main() { static model_arena_t a; return model_input(&a, 0) == nullptr; }\n'
+    )
+    command = [
+        "g++",
+        "-fsyntax-only",
+        "-Wall",
+        "-Wextra",
+        "-Werror",
+        "-I",
+        "include",
+        "-I",
+        runtime_folder() / "include",
+    ]
+    subprocess.run([*command, "use.cpp"], cwd=tmp_path, check=True)
+
+
+@pytest.mark.skipif(
+    shutil.which("arm-none-eabi-gcc") is None, reason="skipped: needs arm-none-eabi-gcc, see README"
+)
+@settings(parent=slow, max_examples=3)
+@pytest.mark.parametrize("name", ["float32", "int8", "int16"])
+@given(graph=graphs())
+def test_no_double_and_no_heap_on_target(
+    name: str, tmp_path_factory: pytest.TempPathFactory, graph: Graph
+) -> None:
+    """Objects for the Cortex-M4F refer to no double arithmetic and no allocation."""
+    folder = tmp_path_factory.mktemp("target")
+    emit(render(compile_graph(graph, SCHEMES[name], samples(graph, 1, 8)).program), folder / "m")
+    flags = [*compiler_flags(), "-O2", "-mcpu=cortex-m4", "-mthumb", "-mfpu=fpv4-sp-d16", "-mfloat-abi=hard"]
+    sources = [str(path) for path in [*(folder / "m/src").glob("*.c"), *runtime_sources()]]
+    includes = [f"-I{folder / 'm/include'}", f"-I{runtime_folder() / 'include'}"]
+    subprocess.run(
+        ["arm-none-eabi-gcc", *flags, *includes, "-r", "-nostdlib", *sources, "-o", folder / "all.o"],
+        check=True,
+    )
+    symbols = subprocess.run(
+        ["arm-none-eabi-nm", "-u", folder / "all.o"], capture_output=True, text=True, check=True
+    )
+    wanted = {line.split()[-1] for line in symbols.stdout.splitlines()}
+    assert wanted <= {"memcpy", "memset", "memmove", "__aeabi_ldivmod", "__aeabi_uldivmod", "__aeabi_lmul"}, (
+        wanted
+    )
