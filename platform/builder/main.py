@@ -94,6 +94,8 @@ def build_firmware() -> None:
     env.BuildSources("$BUILD_DIR/board", str(board_dir))
     if testing:  # a test has its own main() and no model
         env.Replace(SRC_FILTER=["+<startup.c>", "+<frame.c>"])
+        if platform.is_embedded():  # the program runs before PlatformIO has opened the port
+            env.Append(CPPDEFINES=[("TEST_WAIT_SECONDS", "3u")])
 
     elf = env.BuildProgram()
     binary = env.Binary("$BUILD_DIR/firmware", elf)

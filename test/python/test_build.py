@@ -158,6 +158,7 @@ def copy(tmp_path_factory: pytest.TempPathFactory) -> Copy:
             "PATH": f"{root / 'bin'}:{os.environ['PATH']}",
             "PLATFORMIO_BUILD_CACHE_DIR": str(root / "cache"),
             "PLATFORMIO_CORE_DIR": str(root / "core"),
+            "PLATFORMIO_SETTING_ENABLE_TELEMETRY": "no",
             "PYTHONPATH": str(root / "stand-in"),
         },
     )
