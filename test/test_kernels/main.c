@@ -20,6 +20,11 @@ int main(void) {
 #ifdef BOARD_NAME
     board_init();
 #endif
+#ifdef TEST_WAIT_SECONDS /* a real board starts before the host listens */
+    const uint32_t start = board_cycles();
+    while (board_cycles() - start < TEST_WAIT_SECONDS * BOARD_CLOCK_HZ) {
+    }
+#endif
 #define NN_KERNEL(op, type, function, in_place)                                                              \
     test_run(test_##function, "nn_kernels.def", __LINE__, "test_" #function);
 #include "../nn_kernels.def"

@@ -164,7 +164,7 @@ class CallBuilder:
 
     def table(self, suffix: str, values: Array, layout: str) -> str:
         """Store an array in flash; returns its C name."""
-        name = f"{self.program.prefix}_{self.program.identifiers[self.node.name]}_{suffix}"
+        name = f"{self.program.prefix}_w_{self.program.identifiers[self.node.name]}_{suffix}"
         comment = f"{self.node.name} {suffix} {layout}"
         self.program.tables.append(Table(name, C_TYPES[str(values.dtype)], values, comment))
         return name
@@ -257,17 +257,18 @@ def lower(graph: Graph, plan: MemoryPlan, kernels: KernelTable, prefix: str = "m
         )
 
     tables = tuple(builder.tables)
+    structures = tuple(Structure(name, *content) for content, name in builder.structures.items())
     return Program(
         prefix=prefix,
         graph=graph,
         plan=plan,
         title=graph.name,
-        model_hash=model_hash(graph, tables, layers),
+        model_hash=model_hash(graph, tables, structures, layers),
         inputs=ports(graph.inputs),
         outputs=ports(graph.outputs),
         layers=tuple(layers),
         tables=tables,
-        structures=tuple(Structure(name, *content) for content, name in builder.structures.items()),
+        structures=structures,
         macs=sum(layer.macs for layer in layers),
         selftest=selftest(graph),
     )
@@ -283,13 +284,16 @@ def comment_of(graph: Graph, node: Node) -> str:
     return text
 
 
-def model_hash(graph: Graph, tables: Sequence[Table], layers: Sequence[Layer]) -> int:
-    """32 bits that identify the graph, its formats and its weights."""
+def model_hash(
+    graph: Graph, tables: Sequence[Table], structures: Sequence[Structure], layers: Sequence[Layer]
+) -> int:
+    """32 bits that identify the graph, its formats, its parameters and its weights."""
     digest = hashlib.sha256(graph.name.encode())
     for name in graph.inputs:
         digest.update(f"{name}:{graph.tensors[name]};".encode())
     for layer in layers:
         digest.update(f"{layer.comment}|{layer.calls};".encode())
+    digest.update(repr(structures).encode())
     for table in tables:
         digest.update(np.ascontiguousarray(table.values).tobytes())
     return int.from_bytes(digest.digest()[:4], "little")

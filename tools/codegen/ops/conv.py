@@ -161,8 +161,8 @@ class Conv(FloatOp):
         call.kernel(
             "conv",
             call.input(0),
-            call.table("w", self.kernel, f"[F={self.kernel.shape[0]}][KH][KW][C/G]"),
-            call.table("b", self.bias, "[F]"),
+            call.table("kernel", self.kernel, f"[F={self.kernel.shape[0]}][KH][KW][C/G]"),
+            call.table("bias", self.bias, "[F]"),
             conv_shape(call, self.window, self.groups),
             call.range(self.activation),
             call.output(),
@@ -202,8 +202,8 @@ class FixedConv(FixedOp):
         call.kernel(
             "conv",
             call.input(0),
-            call.table("w", self.kernel, f"[F={self.kernel.shape[0]}][KH][KW][C/G]"),
-            call.table("b", self.bias, "[F]"),
+            call.table("kernel", self.kernel, f"[F={self.kernel.shape[0]}][KH][KW][C/G]"),
+            call.table("bias", self.bias, "[F]"),
             conv_shape(call, self.window, self.groups),
             call.requant(self.requant),
             call.output(),

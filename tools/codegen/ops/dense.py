@@ -99,8 +99,8 @@ def lower_dense(call: CallBuilder, kernel: Array, bias: Array, finish: str, vari
     call.kernel(
         "dense",
         call.input(0),
-        call.table("w", kernel, f"[F={filters}][C={channels}]"),
-        call.table("b", bias, "[F]"),
+        call.table("kernel", kernel, f"[F={filters}][C={channels}]"),
+        call.table("bias", bias, "[F]"),
         f"{channels}u",
         f"{filters}u",
         finish,

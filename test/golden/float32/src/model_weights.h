@@ -4,11 +4,11 @@
 
 #include <stdint.h>
 
-extern const float model_first_w[30]; /* first w [F=5][KH][KW][C/G] */
-extern const float model_first_b[5]; /* first b [F] */
-extern const float model_second_w[60]; /* second w [F=3][KH][KW][C/G] */
-extern const float model_second_b[3]; /* second b [F] */
-extern const float model_scores_w[6]; /* scores w [F=2][C=3] */
-extern const float model_scores_b[2]; /* scores b [F] */
+extern const float model_w_first_kernel[30]; /* first kernel [F=5][KH][KW][C/G] */
+extern const float model_w_first_bias[5]; /* first bias [F] */
+extern const float model_w_second_kernel[60]; /* second kernel [F=3][KH][KW][C/G] */
+extern const float model_w_second_bias[3]; /* second bias [F] */
+extern const float model_w_scores_kernel[6]; /* scores kernel [F=2][C=3] */
+extern const float model_w_scores_bias[2]; /* scores bias [F] */
 
 #endif
