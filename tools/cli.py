@@ -7,6 +7,8 @@ from __future__ import annotations
 
 import os
 import sys
+import zipfile
+import zlib
 from collections.abc import Sequence
 from enum import Enum
 from pathlib import Path
@@ -253,7 +255,7 @@ def load_calibration(path: Path) -> list[np.ndarray]:
     try:
         loaded = np.load(path, allow_pickle=False)
         arrays = [loaded] if isinstance(loaded, np.ndarray) else [loaded[name] for name in loaded.files]
-    except (OSError, ValueError, EOFError) as error:
+    except (OSError, ValueError, EOFError, zipfile.BadZipFile, zlib.error) as error:
         raise UserError(
             path, f"is not readable as .npz or .npy ({error})", "save it with numpy.savez"
         ) from None

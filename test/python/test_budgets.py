@@ -1,0 +1,59 @@
+"""Cycles, ROM, RAM and stack of whole images against test/budgets.toml.
+
+On a virtual board they are repeatable. Cycles within 0.5 % and bytes exactly: a better figure fails too, so
+that the budget is tightened (`pytest test/python/test_budgets.py --update-budgets` rewrites the file).
+"""
+
+from __future__ import annotations
+
+import shutil
+from pathlib import Path
+
+import pytest
+from microai.boards.board import load_board
+from microai.boards.measure import measure
+from microai.codegen.emit import emit
+from microai.codegen.host import pack
+from microai.codegen.pipeline import compile_graph, scheme_for
+from microai.codegen.reference import stored
+from microai.codegen.render import render
+from microai.firmware import build_image, toolchain
+from microai.toml import load_toml
+
+from .resnet import inputs, resnetv1_6
+
+FILE = Path(__file__).parents[1] / "budgets.toml"
+TOLERANCE = 0.005
+BUDGETS = load_toml(FILE)
+FIGURES = ("cycles", "rom", "ram", "stack")
+
+
+def measured(budget: dict, folder: Path) -> dict[str, int]:
+    board = load_board(budget["board"])
+    kind = budget["type"]
+    graph = resnetv1_6(budget["filters"])
+    scheme = scheme_for(kind, **({"scale": "network", "frac": 9} if kind == "int16" else {}))
+    compiled = compile_graph(graph, scheme, inputs(16))
+    emit(render(compiled.program), folder / "nn_model")
+    elf = build_image(folder / "nn_model", board, budget["clock_hz"], folder / "build")
+    vectors = pack(stored(compiled.quantized, inputs(1)), compiled.program.inputs)
+    m = measure(elf, board, [bytes(row) for row in vectors])
+    return {"cycles": m.cycles[0], "rom": m.footprint.rom, "ram": m.footprint.ram, "stack": m.stack_used}
+
+
+@pytest.mark.skipif(
+    shutil.which("arm-none-eabi-gcc") is None, reason="skipped: needs arm-none-eabi-gcc, see README"
+)
+@pytest.mark.parametrize(
+    "budget", BUDGETS["budget"], ids=lambda b: f"{b['board']}-{b['type']}-f{b['filters']}"
+)
+def test_budget(budget: dict, tmp_path: Path, update_budgets: dict) -> None:
+    if BUDGETS["compiler"] not in toolchain().compiler:
+        pytest.skip(f"skipped: budgets are for {BUDGETS['compiler']}, see README")
+    found = measured(budget, tmp_path)
+    if update_budgets is not None:
+        update_budgets[budget["board"], budget["type"], budget["filters"]] = found
+        return
+    for name in FIGURES:
+        limit = budget[name] * TOLERANCE if name == "cycles" else 0
+        assert abs(found[name] - budget[name]) <= limit, f"{name}: {found[name]} instead of {budget[name]}"
