@@ -16,6 +16,7 @@ from .section import Section
 
 Floats = NDArray[np.float32]
 Labels = NDArray[np.int32]
+Flags = NDArray[np.bool_]
 
 
 @dataclass(frozen=True, eq=False)
@@ -23,9 +24,10 @@ class Dataset:
     """A data set in memory, as published: no normalisation, official split.
 
     x_*: float32 [N, T, C] (signals) or [N, H, W, C] (images), in `unit`. y_*: int32 [N], index into
-    `classes`. rate: samples a second along T, None for images. subjects_*: int32 [N], who the vector comes
-    from, or None. sha256: of shapes and values, so the same data read from another container give the same
-    one.
+    `classes`. rate: samples a second along T, None for images. subjects_*: int32 [N], who or what the vector
+    comes from (a person, one traffic sign), or None. set_aside: bool [N] of the training part, True where the
+    publisher sets the vector aside for validation, or None. sha256: of shapes and values, so the same data
+    read from another container give the same one.
     """
 
     name: str
@@ -40,6 +42,7 @@ class Dataset:
     subjects_test: Labels | None
     licence: str
     citation: str
+    set_aside: Flags | None = None
 
     def __post_init__(self) -> None:
         """Raises UserError where arrays and labels do not belong together or a value is not finite."""
@@ -62,7 +65,8 @@ class Dataset:
     def sha256(self) -> str:
         """Hexadecimal SHA-256 of all arrays."""
         arrays = [self.x_train, self.y_train, self.x_test, self.y_test]
-        return digest(*arrays, *(s for s in (self.subjects_train, self.subjects_test) if s is not None))
+        more = (self.subjects_train, self.subjects_test, self.set_aside)
+        return digest(*arrays, *(array for array in more if array is not None))
 
 
 def _first_not_finite(x: Floats) -> int:
@@ -92,8 +96,7 @@ class DatasetKind(Section, ABC):
         Raises UserError where the data are absent.
         """
 
-    @classmethod
-    def fetch(cls) -> Path | None:
+    def fetch(self) -> Path | None:
         """Download the data into `data_folder()` and verify them; None where there is nothing to download."""
         return None
 

@@ -11,7 +11,7 @@ import numpy as np
 from pydantic import Field
 
 from ..errors import UserError
-from .dataset import Dataset, Floats, Labels
+from .dataset import Dataset, Flags, Floats, Labels
 from .section import Section
 
 
@@ -19,8 +19,8 @@ from .section import Section
 class Split:
     """Arrays on their way through the steps; shapes as in `Dataset`.
 
-    x_valid, y_valid: empty (N = 0) without a validation split. subjects: of the training vectors, or None.
-    mean, scale: float32, broadcastable to one vector: x = (x as published - mean) / scale.
+    x_valid, y_valid: empty (N = 0) without a validation split. subjects, set_aside: of the training
+    vectors, or None. mean, scale: float32, broadcastable to one vector: x = (x as published - mean) / scale.
     """
 
     name: str
@@ -31,6 +31,7 @@ class Split:
     x_test: Floats
     y_test: Labels
     subjects: Labels | None
+    set_aside: Flags | None
     mean: Floats
     scale: Floats
 
@@ -47,6 +48,7 @@ class Split:
             x_test=dataset.x_test,
             y_test=dataset.y_test,
             subjects=dataset.subjects_train,
+            set_aside=dataset.set_aside,
             mean=np.zeros(one, np.float32),
             scale=np.ones(one, np.float32),
         )
@@ -89,38 +91,23 @@ class ZScore(PreprocessingKind):
 class ValidationSplit(PreprocessingKind):
     """Takes vectors off the training part for validation; the test part is never touched.
 
-    by: "subject" moves whole subjects (windows of one person overlap and resemble each other, so a split by
-    window would flatter the result), "vector" moves single vectors, the same share of each class.
-    fraction: of the training vectors, reached as closely as whole subjects allow without exceeding it, at
-    least one subject or one vector of each class. seed: chooses which.
+    by: "subject" moves whole subjects, "vector" moves single vectors, the same share of each class,
+    "published" those that the publisher sets aside. Vectors of one subject resemble each other (windows of
+    one person overlap, frames show one traffic sign, recordings are duplicated), so a split by vector
+    flatters the result. Where each subject has vectors of one class only, whole subjects are moved within
+    each class, and a split by vector, which would mean copies on both sides, is refused.
+    fraction: of the training vectors (or of each class), reached as closely as whole subjects allow without
+    exceeding it, at least one. seed: chooses which. Neither matters to "published".
     """
 
-    by: Literal["subject", "vector"] = "subject"
+    by: Literal["subject", "vector", "published"] = "subject"
     fraction: Annotated[float, Field(gt=0, lt=1)] = 0.2
     seed: Annotated[int, Field(ge=0)] = 0
 
     def apply(self, data: Split) -> Split:
-        where = "preprocessing validation_split"
         if len(data.x_valid):
-            raise UserError(where, "is given twice", "keep one")
-        order = np.random.default_rng(self.seed)
-        chosen = np.zeros(len(data.x_train), bool)
-        if self.by == "subject":
-            if data.subjects is None:
-                raise UserError(where, f"data set {data.name} has no subjects", 'set params.by = "vector"')
-            people = order.permutation(np.unique(data.subjects))
-            if len(people) < 2:
-                raise UserError(where, f"data set {data.name} has one subject", 'set params.by = "vector"')
-            for person in people[:-1]:
-                his = data.subjects == person
-                if not chosen.any() or (chosen | his).sum() <= self.fraction * len(chosen):
-                    chosen |= his
-        else:
-            for label in np.unique(data.y_train):
-                members = order.permutation(np.flatnonzero(data.y_train == label))
-                if len(members) < 2:
-                    raise UserError(where, f"class {label} has one vector", "remove the class or the step")
-                chosen[members[: max(1, int(self.fraction * len(members)))]] = True
+            raise UserError(_SPLIT, "is given twice", "keep one")
+        chosen = self._published(data) if self.by == "published" else self._drawn(data)
         return replace(
             data,
             x_train=data.x_train[~chosen],
@@ -128,7 +115,52 @@ class ValidationSplit(PreprocessingKind):
             x_valid=data.x_train[chosen],
             y_valid=data.y_train[chosen],
             subjects=None if data.subjects is None else data.subjects[~chosen],
+            set_aside=None,
         )
+
+    def _published(self, data: Split) -> Flags:
+        if data.set_aside is None or not data.set_aside.any():
+            raise UserError(
+                _SPLIT, f"data set {data.name} has no validation part of its own", "set another params.by"
+            )
+        return data.set_aside
+
+    def _drawn(self, data: Split) -> Flags:
+        """Which vectors to move, bool [N]."""
+        mend = 'set params.by = "vector"'
+        things, copies = np.arange(len(data.y_train)), False
+        if data.subjects is not None:
+            _, first, things_of = np.unique(data.subjects, return_index=True, return_inverse=True)
+            copies = bool((data.y_train == data.y_train[first][things_of]).all())
+            if self.by == "subject":
+                things = things_of
+            elif copies:
+                raise UserError(
+                    _SPLIT,
+                    f"vectors of data set {data.name} come several from one subject",
+                    'set params.by = "subject"',
+                )
+        elif self.by == "subject":
+            raise UserError(_SPLIT, f"data set {data.name} has no subjects", mend)
+        everything = np.zeros_like(data.y_train)
+        pools = data.y_train if self.by == "vector" or copies else everything
+        order = np.random.default_rng(self.seed)
+        moved: list[int] = []
+        for pool in np.unique(pools):
+            members, sizes = np.unique(things[pools == pool], return_counts=True)
+            if len(members) < 2:
+                alone = f"class {pool}" if pools is data.y_train else f"data set {data.name}"
+                raise UserError(_SPLIT, f"{alone} has one {self.by}", "remove the step or get more data")
+            room = self.fraction * sizes.sum()
+            before = len(moved)
+            for index in order.permutation(len(members))[:-1]:
+                if len(moved) == before or sizes[index] <= room:
+                    moved.append(int(members[index]))
+                    room -= sizes[index]
+        return np.isin(things, moved)
+
+
+_SPLIT = "preprocessing validation_split"
 
 
 PREPROCESSING: Mapping[str, type[PreprocessingKind]] = {

@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping
 from pathlib import Path
+from typing import get_args
 
 from ...errors import UserError
 from ..dataset import DatasetKind
@@ -13,11 +14,21 @@ DATASETS: Mapping[str, type[DatasetKind]] = kinds_in(__name__, DatasetKind)  # t
 def fetch(name: str) -> Path | None:
     """Download a data set into the data folder and verify it; None where it needs no download.
 
-    Raises UserError for an unknown name, without internet, and for a download that is not the published data.
+    name: of the data set, or "name:source" where it can come from several. Raises UserError for an unknown
+    name or source, without internet, and for a download that is not the published data.
     """
+    where = f"data fetch {name}"
+    name, _, source = name.partition(":")
     if name not in DATASETS:
-        raise UserError(f"data fetch {name}", "unknown data set", nearest(name, DATASETS))
-    return DATASETS[name].fetch()
+        raise UserError(where, "unknown data set", nearest(name, DATASETS))
+    kind = DATASETS[name]
+    if not source:
+        return kind().fetch()
+    field = kind.model_fields.get("source")
+    sources = get_args(field.annotation) if field is not None else ()
+    if source not in sources:
+        raise UserError(where, f"{name} has no source {source!r}", nearest(source, sources))
+    return kind.model_validate({"source": source}).fetch()
 
 
 def status() -> dict[str, UserError | None]:

@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-from importlib.metadata import PackageNotFoundError, version
 from typing import Any
 
 import numpy as np
 
-from ...errors import UserError
 from ..dataset import Dataset, DatasetKind
+from ..sources import version_of
 
 _TEST_SHARE = 0.25
 
@@ -48,9 +47,4 @@ class Digits(DatasetKind):
         )
 
     def fingerprint(self) -> str:
-        try:
-            return f"scikit-learn {version('scikit-learn')}"
-        except PackageNotFoundError:
-            raise UserError(
-                "data set digits", "scikit-learn is not installed", "pip install 'microai[train]'"
-            ) from None
+        return version_of("scikit-learn", "data set digits")

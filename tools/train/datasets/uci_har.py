@@ -4,9 +4,6 @@ from __future__ import annotations
 
 import hashlib
 import io
-import shutil
-import urllib.error
-import urllib.request
 import zipfile
 from collections.abc import Callable
 from pathlib import Path
@@ -16,7 +13,7 @@ import numpy as np
 
 from ...errors import UserError
 from ..dataset import Dataset, DatasetKind, Floats, Labels, data_folder
-from ..files import write_atomically
+from ..sources import download, read_npz, stamp
 
 _URL = "https://archive.ics.uci.edu/static/public/240/human+activity+recognition+using+smartphones.zip"
 _ROOT = "UCI HAR Dataset"
@@ -58,6 +55,9 @@ _SHA256 = {
     "subject_test": "63b8c577f4a85431c06bd87f6384608c90a9f72f05c7956dd21255dc63515c07",
 }
 
+# Names in uci_har.npz of what this program calls x, y and subjects, each followed by _train or _test.
+_KEYS = (("x", "X"), ("y", "y"), ("subjects", "subject"))
+
 # Gives the bytes of one file of the official layout, named from the root folder with "/"; KeyError if absent.
 Reader = Callable[[str], bytes]
 
@@ -73,16 +73,13 @@ class UciHar(DatasetKind):
 
     def load(self) -> Dataset:
         path = _find()
-        return read_npz(path) if path.name == _NPZ else read_official(path)
+        return _from_npz(path) if path.name == _NPZ else read_official(path)
 
     def fingerprint(self) -> str:
-        path = _find()
-        files = sorted(path.glob("t*/**/*.txt")) if path.is_dir() else [path]
-        return str([(file.name, file.stat().st_size, file.stat().st_mtime_ns) for file in files])
+        return stamp(_find())
 
-    @classmethod
-    def fetch(cls) -> Path:
-        return _fetch(data_folder() / _ZIPS[1])
+    def fetch(self) -> Path:
+        return download(_URL, data_folder() / _ZIPS[1], read_official, f"get the zip elsewhere: {_MEND}")
 
 
 def _find() -> Path:
@@ -140,27 +137,21 @@ def _numbers(path: Path, read: Reader, name: str, verify: bool) -> Floats:
         raise UserError(where, f"is damaged ({error})", "download the data again") from None
 
 
-def read_npz(path: Path) -> Dataset:
+def _from_npz(path: Path) -> Dataset:
     """The data in uci_har.npz.
 
     Keys: X_train, X_test float [N, 128, 9]; y_train, y_test [N], 0..5; subject_train, subject_test [N].
     Raises UserError for a damaged file or another layout.
     """
-    try:
-        with np.load(path, allow_pickle=False) as file:
-            arrays: dict[str, Any] = {}
-            for part in ("train", "test"):
-                arrays[f"x_{part}"] = file[f"X_{part}"].astype(np.float32)
-                arrays[f"y_{part}"] = file[f"y_{part}"].astype(np.int32)
-                arrays[f"subjects_{part}"] = file[f"subject_{part}"].astype(np.int32)
-    except KeyError as error:
-        raise UserError(path, f"lacks an array ({error.args[0]})", "see docs/datasets.md") from None
-    except (OSError, ValueError, EOFError, zipfile.BadZipFile):
-        raise UserError(path, "is not a whole .npz file", "copy or download it again") from None
+    keys = {f"{ours}_{part}": f"{theirs}_{part}" for part in ("train", "test") for ours, theirs in _KEYS}
+    file = read_npz(path, *keys.values())
     for part in ("train", "test"):
-        shape = arrays[f"x_{part}"].shape
+        shape = file[f"X_{part}"].shape
         if shape[1:] != (SAMPLES, len(SIGNALS)):
             raise UserError(path, f"X_{part} has shape {shape}, not (N, 128, 9)", "see docs/datasets.md")
+    arrays: dict[str, Any] = {
+        ours: file[theirs].astype(np.float32 if ours[0] == "x" else np.int32) for ours, theirs in keys.items()
+    }
     return _dataset(**arrays)
 
 
@@ -187,25 +178,3 @@ def _dataset(
         citation="D. Anguita, A. Ghio, L. Oneto, X. Parra, J. L. Reyes-Ortiz, A Public Domain Dataset "
         "for Human Activity Recognition Using Smartphones, ESANN 2013",
     )
-
-
-def _fetch(path: Path) -> Path:
-    """Download to `path`, which appears only once all its files have proved to be the published ones."""
-    try:
-        with urllib.request.urlopen(_URL, timeout=30) as answer, write_atomically(path) as file:
-            shutil.copyfileobj(answer, file)
-            file.flush()
-            _verify(Path(file.name))
-    except (urllib.error.URLError, TimeoutError, ConnectionError) as error:
-        reason = getattr(error, "reason", error)
-        raise UserError(
-            "data fetch uci_har", f"cannot download {_URL} ({reason})", f"get the zip elsewhere: {_MEND}"
-        ) from None
-    return path
-
-
-def _verify(download: Path) -> None:
-    try:
-        read_official(download)
-    except UserError as error:
-        raise UserError(_URL, f"did not give the published data: {error.what}", "try again") from None
