@@ -188,14 +188,21 @@ class CycleCounter:
     """Counts the cycles of an emulated core on `clock`, by a hook on every block.
 
     `blocks` maps the address of each block executed to its `Block`. `on_decode(instructions)` sees each new
-    block.
+    block; `on_limit()` is called when the clock's limit is passed and must stop the emulator.
     """
 
-    def __init__(self, uc: Any, clock: Clock, on_decode: Callable[[list[Instruction]], None]) -> None:
+    def __init__(
+        self,
+        uc: Any,
+        clock: Clock,
+        on_decode: Callable[[list[Instruction]], None],
+        on_limit: Callable[[], None],
+    ) -> None:
         self.blocks: dict[int, Block] = {}
         self._uc = uc
         self._clock = clock
         self._on_decode = on_decode
+        self._on_limit = on_limit
         self._block = Block(0, 0, [], [])
         uc.hook_add(unicorn.UC_HOOK_BLOCK, self._make_hook())
 
@@ -206,11 +213,24 @@ class CycleCounter:
         rest = block.cycles - block.before[index] if index < len(block.before) else 0
         return self._clock.cycles - rest
 
+    def interrupted(self, address: int) -> None:
+        """The emulator has stopped in front of `address`: take back what was counted and not executed.
+
+        Unicorn stops either in front of the block whose hook ran last, or in it, in front of an access.
+        """
+        block = self._block
+        if block.address <= address < block.end:
+            self._clock.cycles = self.now(address)
+            if address == block.address:
+                block.count -= 1
+            # What comes next follows without a branch, or has had its branch counted.
+            self._block = Block(address, 0, [], [])
+
     def _make_hook(self) -> Callable[[Any, int, int, object], None]:
         # The innermost loop of the emulator: about 0.6 us a block, most of it the call itself.
         clock, find = self._clock, self.blocks.get
 
-        def on_block(uc: Any, address: int, size: int, _: object) -> None:
+        def on_block(_uc: Any, address: int, size: int, _: object) -> None:
             block = find(address)
             if block is None or block.size != size:
                 block = self._decode(address, size)
@@ -221,7 +241,7 @@ class CycleCounter:
             self._block = block
             clock.cycles = cycles
             if cycles > clock.limit:
-                uc.emu_stop()
+                self._on_limit()
 
         return on_block
 

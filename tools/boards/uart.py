@@ -92,7 +92,8 @@ class UartCore:
         """Nothing received, nothing being sent."""
         self.received: deque[int] = deque()
         self.overrun = False
-        self._next_arrival = 0
+        # When the byte on the line will be complete; None when there is none.
+        self._next_arrival: int | None = None
         self._tx_done = 0
         self._polls = 0
         self._last_poll = 0
@@ -114,14 +115,16 @@ class UartCore:
     def _advance(self) -> None:
         """Let the bytes arrive that have arrived by now."""
         line, now = self.line.to_board, self.clock.cycles
-        while line and self._next_arrival <= now:
+        if line and self._next_arrival is None:
+            self._next_arrival = now + self.byte_cycles
+        while self._next_arrival is not None and self._next_arrival <= now:
             byte = line.popleft()
             if len(self.received) < self.depth:
                 self.received.append(byte)
             else:
                 self.overrun = True
             # The host's next byte follows at once if it is there, else whenever it comes.
-            self._next_arrival = max(self._next_arrival, now - self.byte_cycles) + self.byte_cycles
+            self._next_arrival = self._next_arrival + self.byte_cycles if line else None
 
     def poll(self) -> None:
         """The firmware looks at the status: bring it up to date, and move time on if looking is all it does."""
@@ -138,7 +141,7 @@ class UartCore:
                 if self._polls > 2:
                     clock.skip_to(self._tx_done)
                 self._advance()
-            elif self.line.to_board:
+            elif self._next_arrival is not None:
                 clock.skip_to(self._next_arrival)
                 self._advance()
             else:

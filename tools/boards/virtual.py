@@ -80,6 +80,7 @@ class _Request(enum.Enum):
     IDLE = enum.auto()
     RESET = enum.auto()
     SECONDS = enum.auto()
+    CYCLES = enum.auto()
     EXCEPTION = enum.auto()
 
 
@@ -118,7 +119,9 @@ class VirtualBoard:
         self._uc.hook_add(unicorn.UC_HOOK_INTR, self._on_exception)
         self.cycle_counter: CycleCounter | None = None
         if count_cycles:
-            self.cycle_counter = CycleCounter(self._uc, self.clock, self._check_fpu)
+            self.cycle_counter = CycleCounter(
+                self._uc, self.clock, self._check_fpu, lambda: self._ask(_Request.CYCLES)
+            )
             # A hook on loads makes the emulator keep the PC right inside a block: CYCCNT is exact with it.
             self._uc.hook_add(unicorn.UC_HOOK_MEM_READ, lambda *_: None, begin=0xE0001004, end=0xE0001007)
         self._after_reset = self._uc.context_save()
@@ -162,7 +165,7 @@ class VirtualBoard:
                     self._fault(
                         f"is still running after {max_seconds:g} s", "it loops here, or needs a higher limit"
                     )
-                elif clock.cycles > clock.limit:
+                elif request is _Request.CYCLES:
                     self._fault(
                         f"is still running after {max_cycles} cycles",
                         "it loops here, or needs a higher limit",
@@ -274,10 +277,14 @@ class VirtualBoard:
 
     def _emulate(self) -> int | None:
         """Run until something stops the core; Unicorn's error number if an instruction could not be done."""
+        # An access that stops the emulator is done again when it goes on.
         try:
             self._uc.emu_start(self._pc() | 1, _NOWHERE)
         except unicorn.UcError as error:
             return cast(int, error.errno)
+        finally:
+            if self.cycle_counter is not None:
+                self.cycle_counter.interrupted(self._pc())
         return None
 
     def _waits_for_interrupt(self) -> bool:
