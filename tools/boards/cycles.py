@@ -12,9 +12,9 @@ answer at once (waiting for flash is not in here):
 - 1 more when the FPU's next instruction needs the result of its one-cycle arithmetic.
 - 1 more for a branch taken, of any kind.
 
-TRM: Arm Cortex-M4 Technical Reference Manual r0p1. The load, overlap and branch rules are calibrated: with
-them, 14 on-board times of 3-wide convolutions (Novac et al. 2021, table A4, STM32L452, integer types) come
-out within 6 %.
+TRM: Arm Cortex-M4 Technical Reference Manual r0p1. The load, overlap and branch rules are calibrated: together with
+a model of flash misses, which is not in here, they give 14 on-board times of 3-wide convolutions (Novac et al. 2021,
+table A4, STM32L452, integer types; 3 of them were used to choose the rules) within 6 %.
 """
 
 from __future__ import annotations

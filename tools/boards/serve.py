@@ -17,7 +17,8 @@ def serve(
 ) -> Stop:
     """Run `board` with its serial line at `endpoint` until it halts, or waits for input that will never come (IDLE).
 
-    `max_seconds` is time on the host, waiting for input included, `max_cycles` time on the board. Raises BoardFault as the board does.
+    `max_seconds` is time on the host, waiting for input included, `max_cycles` time on the board. Raises
+    BoardFault as the board does.
     """
     deadline = None if max_seconds is None else time.monotonic() + max_seconds
     last_cycle = None if max_cycles is None else board.clock.cycles + max_cycles
