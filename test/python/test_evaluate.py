@@ -94,5 +94,7 @@ def test_report_is_complete_and_made_once(
     assert memory["ram_total"] == memory["ram_arena"] + memory["ram_static"] + memory["ram_stack"]
     assert 0 < memory["ram_stack_used"] <= memory["ram_stack"]
     # Layers are timed in a run of their own, with an observer between them.
-    assert sum(layer["cycles"] for layer in result["layers"]) == pytest.approx(result["cycles_mean"], rel=0.01)
+    assert sum(layer["cycles"] for layer in result["layers"]) == pytest.approx(
+        result["cycles_mean"], rel=0.01
+    )
     assert result["ms"] == pytest.approx(1e3 * result["cycles_mean"] / 48e6)
