@@ -6,8 +6,10 @@ import csv
 import hashlib
 import io
 import zipfile
+import zlib
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -128,7 +130,7 @@ class Gtsrb(DatasetKind):
             download(
                 f"{_URL}/{name}",
                 folder / name,
-                lambda path, md5=md5: must_have_hash(path, "md5", md5),  # type: ignore[misc]
+                partial(must_have_hash, algorithm="md5", expected=md5),
                 f"get the zip elsewhere: {_MEND}",
             )
         return folder
@@ -224,7 +226,7 @@ def _bytes(file: Tree) -> bytes:
         return file.read_bytes()
     except (OSError, KeyError):
         raise UserError(file, "is missing", "unpack or download the data again") from None
-    except zipfile.BadZipFile:
+    except (zipfile.BadZipFile, zlib.error):
         raise UserError(file, "is damaged", "download the data again") from None
 
 

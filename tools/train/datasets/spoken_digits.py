@@ -8,6 +8,7 @@ import zipfile
 import zlib
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, replace
+from functools import partial
 from itertools import pairwise
 from pathlib import Path, PurePosixPath
 from typing import Any, Literal, get_args
@@ -118,7 +119,7 @@ class SpokenDigits(DatasetKind):
         return download(
             f"{_SPEECH_COMMANDS_URL}/{source}.tar.gz",
             data_folder() / f"{source}.tar.gz",
-            lambda path: must_have_hash(path, "sha256", _SPEECH_COMMANDS_SHA256[source]),
+            partial(must_have_hash, algorithm="sha256", expected=_SPEECH_COMMANDS_SHA256[source]),
             where,
         )
 
