@@ -154,9 +154,12 @@ def _mend(*sources: Source) -> str:
 
 
 def _dataset(source: Source, path: Path, recordings: Iterable[_Recording]) -> Dataset:
-    """The data set of recordings, in the order of digits, speakers and takes, whatever order they come in."""
+    """The data set of recordings, in the order of takes, speakers and digits, whatever order they come in.
+
+    So the first vectors of each part, which boards are run with, are of all digits and several speakers.
+    """
     rows = sorted(
-        ((one.digit, one.speaker, one.take, one.part, mfcc(one.samples, one.rate)) for one in recordings),
+        ((one.take, one.speaker, one.digit, one.part, mfcc(one.samples, one.rate)) for one in recordings),
         key=lambda row: row[:3],
     )
     if not rows:
@@ -164,7 +167,7 @@ def _dataset(source: Source, path: Path, recordings: Iterable[_Recording]) -> Da
     parts = np.array([part for *_, part, _ in rows])
     _, speakers = np.unique([speaker for _, speaker, *_ in rows], return_inverse=True)
     x = np.stack([features for *_, features in rows])
-    y = np.array([digit for digit, *_ in rows], np.int32)
+    y = np.array([digit for _, _, digit, *_ in rows], np.int32)
     train = parts != "test"
     set_aside = parts[train] == "valid"
     return _made(
