@@ -1,4 +1,5 @@
 #include "support.h"
+#include <stddef.h>
 #include <string.h>
 
 #define GUARD 0xA5u
@@ -53,6 +54,14 @@ int32_t oracle_round(int64_t acc, int64_t count, const nn_requant *requant) {
         return requant->min;
     }
     return rounded > requant->max ? requant->max : (int32_t)rounded;
+}
+
+int32_t oracle_round_filter(int64_t acc, const nn_requant *requant, uint32_t f) {
+    nn_requant own = *requant;
+    if (own.shifts != NULL) {
+        own.shift = own.shifts[f];
+    }
+    return oracle_round(acc, 1, &own);
 }
 
 float oracle_clamp(float value, const nn_range_f32 *range) {

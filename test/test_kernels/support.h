@@ -31,6 +31,9 @@ int32_t random_signed(uint32_t bits);
  * 2^62. */
 int32_t oracle_round(int64_t acc, int64_t count, const nn_requant *requant);
 
+/* The same with the shift of filter f. */
+int32_t oracle_round_filter(int64_t acc, const nn_requant *requant, uint32_t f);
+
 float oracle_clamp(float value, const nn_range_f32 *range);
 
 /* 2^exponent, exponent -126..127. */

@@ -13,7 +13,7 @@ from .formats import Fixed
 from .lower import Port, Program, Structure, Table, float_literal
 from .ops.base import Shape
 
-RUNTIME_API = 1
+RUNTIME_API = 2
 WIDTH = 100
 FLOAT_SELFTEST_TOLERANCE = 1e-4  # of the largest output: float sums differ from numpy's in their order only
 

@@ -6,6 +6,8 @@
 
 #include "nn_runtime.h"
 
+#include <stddef.h>
+
 #ifdef __cplusplus
 extern "C" {
 #endif
@@ -13,9 +15,13 @@ extern "C" {
 /* C99 leaves >> of a negative number to the compiler; floor is what we need. */
 typedef char nn_right_shift_must_be_arithmetic[(-1 >> 1) == -1 ? 1 : -1];
 
-/* clamp(round(acc * 2^-shift), min, max), shift -31..31. */
-static inline int32_t nn_requant_i32(int32_t acc, const nn_requant *requant) {
-    const int32_t shift = requant->shift;
+/* The shift of a filter of a convolution or dense layer. */
+static inline int32_t nn_filter_shift(const nn_requant *requant, uint32_t filter) {
+    return requant->shifts != NULL ? requant->shifts[filter] : requant->shift;
+}
+
+/* clamp(round(acc * 2^-shift), min, max), shift -31..31; requant gives the rest. */
+static inline int32_t nn_scale_i32(int32_t acc, int32_t shift, const nn_requant *requant) {
     const int32_t min = requant->min;
     const int32_t max = requant->max;
     if (shift > 0) {
@@ -41,8 +47,7 @@ static inline int32_t nn_requant_i32(int32_t acc, const nn_requant *requant) {
 }
 
 /* The same for a 64-bit accumulator, shift -31..62. */
-static inline int32_t nn_requant_i64(int64_t acc, const nn_requant *requant) {
-    const int32_t shift = requant->shift;
+static inline int32_t nn_scale_i64(int64_t acc, int32_t shift, const nn_requant *requant) {
     if (shift > 0) {
         const int64_t below = acc >> shift;
         if (requant->rounding == NN_ROUND_NEAREST) {
@@ -58,6 +63,15 @@ static inline int32_t nn_requant_i64(int64_t acc, const nn_requant *requant) {
         acc *= (int64_t)1 << -shift;
     }
     return acc < requant->min ? requant->min : acc > requant->max ? requant->max : (int32_t)acc;
+}
+
+/* Both with the shift that all elements share. */
+static inline int32_t nn_requant_i32(int32_t acc, const nn_requant *requant) {
+    return nn_scale_i32(acc, requant->shift, requant);
+}
+
+static inline int32_t nn_requant_i64(int64_t acc, const nn_requant *requant) {
+    return nn_scale_i64(acc, requant->shift, requant);
 }
 
 /* clamp(round(sum * 2^-shift / count), min, max) with one rounding of the exact quotient; shift -31..31,

@@ -19,8 +19,9 @@
  *     state between calls, allocates or recurses.
  *   - y must not overlap an input unless the kernel says "in place"; then y may be exactly that input.
  *   - Dimensions are 1..65535; `count`, `rows`, `row`, `in` and `out` are 0..2^32-1 as memory allows.
- *   - Accumulators must not overflow. The caller has proved sum|w| * max|x| + |bias| <= 2^31 - 1 (wide:
- *     2^63 - 1) for every output channel. Beyond that any value is allowed: nn_requant.h rounds and clamps.
+ *   - Accumulators must not overflow. The caller has proved sum|w| * max(|x|, |x_zero|) + |bias| <= 2^31 - 1
+ *     (wide: 2^63 - 1) for every output channel. Beyond that any value is allowed: nn_requant.h rounds and
+ *     clamps.
  *
  * SPEC.md defines the numbers; nn_kernels.def lists every kernel.
  */
@@ -30,7 +31,7 @@
 #include <stdint.h>
 
 /* Raised whenever a declaration here changes meaning; generated models refuse another value. */
-#define NN_RUNTIME_API 1
+#define NN_RUNTIME_API 2
 
 #ifdef __cplusplus
 #define NN_RESTRICT __restrict
@@ -49,8 +50,9 @@ typedef enum {
 /* From accumulator to output: y = clamp(round(acc * 2^-shift), min, max). */
 typedef struct {
     int8_t shift; /* -31..31, with a 64-bit accumulator -31..62; negative is a multiplication by 2^-shift */
-    uint8_t rounding; /* an nn_rounding */
-    int32_t min, max; /* min <= max, both inside the output type; a fused ReLU is min = 0 */
+    uint8_t rounding;     /* an nn_rounding */
+    int32_t min, max;     /* min <= max, both inside the output type; a fused ReLU is zero's stored value */
+    const int8_t *shifts; /* convolution and dense: one shift a filter [F] instead of `shift`, or NULL */
 } nn_requant;
 
 /* Output of float kernels: y = acc < min ? min : acc > max ? max : acc. NaN stays NaN.
@@ -64,7 +66,7 @@ typedef struct {
  *   row     oh * stride_h - pad_top  + kh * dilation_h
  *   column  ow * stride_w - pad_left + kw * dilation_w
  *
- * and zero outside the input; padding at the bottom and right is what out_h and out_w imply.
+ * and x_zero outside the input; padding at the bottom and right is what out_h and out_w imply.
  * Requires: groups divides in_c and out_c; out_h * stride_h and out_w * stride_w below 2^31. */
 typedef struct {
     uint16_t in_h, in_w, in_c;
@@ -74,6 +76,7 @@ typedef struct {
     uint16_t dilation_h, dilation_w;
     uint16_t pad_top, pad_left;
     uint16_t groups;
+    int16_t x_zero; /* stored value of x that means 0; f32: not looked at */
 } nn_conv_shape;
 
 /* x [in_h][in_w][channels] -> y [out_h][out_w][channels]; windows as in nn_conv_shape with dilation 1. */
@@ -103,7 +106,10 @@ typedef void (*nn_observer_t)(void *context, uint32_t layer, const void *output,
  *   y     [out_h][out_w][F]
  *
  * out() is the requantization or the float clamp. groups = C with F = m * C is a depthwise convolution of
- * multiplier m. Fastest with groups = 1 and dilation_w = 1. */
+ * multiplier m. Fastest with groups = 1 and dilation_w = 1.
+ *
+ * Where zero is stored as x_zero, x means x - x_zero: the caller subtracts x_zero * (sum over kh, kw, c of
+ * w[f]) from bias[f]. */
 void nn_conv_q8(const int8_t *NN_RESTRICT x, const int8_t *NN_RESTRICT w, const int32_t *NN_RESTRICT bias,
                 const nn_conv_shape *shape, const nn_requant *requant, int8_t *NN_RESTRICT y);
 void nn_conv_q8_wide(const int8_t *NN_RESTRICT x, const int8_t *NN_RESTRICT w,

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import ctypes
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, TypeAlias
 
@@ -80,9 +80,14 @@ class Requant:
     rounding: Rounding
     low: int
     high: int
+    shifts: tuple[int, ...] | None = None
 
     def to_c(self) -> ctypes.Structure:
-        return CRequant(self.shift, self.rounding, self.low, self.high)
+        shifts = None if self.shifts is None else (ctypes.c_int8 * len(self.shifts))(*self.shifts)
+        return CRequant(self.shift, self.rounding, self.low, self.high, shifts)
+
+    def of_filter(self, f: int) -> Requant:
+        return self if self.shifts is None else replace(self, shift=self.shifts[f], shifts=None)
 
 
 @dataclass(frozen=True)
@@ -102,6 +107,7 @@ class CRequant(ctypes.Structure):
         ("rounding", ctypes.c_uint8),
         ("min", ctypes.c_int32),
         ("max", ctypes.c_int32),
+        ("shifts", ctypes.POINTER(ctypes.c_int8)),
     )
 
 
@@ -110,8 +116,8 @@ class CRange(ctypes.Structure):
 
 
 def shape_to_c(values: Sequence[int]) -> Any:
-    """nn_conv_shape and nn_pool_shape are 15 and 11 numbers of type uint16_t."""
-    return (ctypes.c_uint16 * len(values))(*values)
+    """nn_conv_shape and nn_pool_shape are 16 and 11 numbers of 16 bits; x_zero, the last of the 16, is signed."""
+    return (ctypes.c_uint16 * len(values))(*(value & 0xFFFF for value in values))
 
 
 class Output:
