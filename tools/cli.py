@@ -217,7 +217,7 @@ def generate(
     calibration: Annotated[
         Path | None, typer.Option(help=".npz or .npy with real inputs [N, ...], one array per input")
     ] = None,
-    scale: Annotated[str, typer.Option(help='"layer" or "network"')] = "layer",
+    scale: Annotated[str, typer.Option(help='"layer", "filter" or "network"')] = "layer",
     frac: Annotated[
         int | None, typer.Option(help="fraction bits for the whole network (with --scale network)")
     ] = None,

@@ -21,7 +21,14 @@ from .ops.base import Activation, FixedOp, Requant, Shape
 from .plan import MemoryPlan
 from .reference import outputs as reference_outputs
 
-C_TYPES = {"int8": "int8_t", "int16": "int16_t", "int32": "int32_t", "int64": "int64_t", "float32": "float"}
+C_TYPES = {
+    "uint8": "uint8_t",
+    "int8": "int8_t",
+    "int16": "int16_t",
+    "int32": "int32_t",
+    "int64": "int64_t",
+    "float32": "float",
+}
 MAGNITUDE_OF_SELFTEST = 4.0
 ARENA_MEMBER = {"int8_t": "q8", "int16_t": "q16", "float": "f32"}
 
@@ -180,7 +187,10 @@ class CallBuilder:
         return f"&{self.program.structures.setdefault(content, name)}"
 
     def requant(self, requant: Requant) -> str:
-        return self.structure("nn_requant", "out", requant.c_fields())
+        fields = requant.c_fields()
+        if requant.shifts:
+            fields[".shifts"] = self.table("shifts", np.array(requant.shifts, np.int8), "[F]")
+        return self.structure("nn_requant", "out", fields)
 
     def range_values(self, activation: Activation) -> tuple[str, str]:
         low = -np.inf if activation.low is None else activation.low

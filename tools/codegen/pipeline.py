@@ -33,7 +33,6 @@ def scheme_for(
     roundings = {name.lower(): value for name, value in Rounding.__members__.items()}
     for what, word, known in (
         ("type", kind, BITS),
-        ("scale", scale, ("layer", "network")),
         ("rounding", weight_rounding, roundings),
         ("rounding", rounding, roundings),
     ):

@@ -36,6 +36,15 @@ SCHEMES = {
     "int16 Q7.9": FixedPoint(16, "network", 9),
     "9 bits": FixedPoint(9),
     "4 bits": FixedPoint(4),
+    "int8 per filter": FixedPoint(8, "filter"),
+    "int16 per filter trunc": FixedPoint(16, "filter", rounding=Rounding.TRUNC),
+    "int8 unsigned": FixedPoint(8, "filter", unsigned=True),
+    "int16 unsigned floor": FixedPoint(16, rounding=Rounding.FLOOR, unsigned=True),
+    "w8 a16": FixedPoint(16, "filter", weight_bits=8),
+    "w5 a8": FixedPoint(8, "filter", weight_bits=5, unsigned=True),
+    "w11 a8": FixedPoint(8, weight_bits=11),
+    "w3 a16": FixedPoint(16, "filter", weight_bits=3),
+    "9 bits unpacked unsigned": FixedPoint(9, "filter", packed=False, unsigned=True),
     "int8 negative fraction bits": FixedPoint(8, "network", -1),
 }
 SANITIZE = ("-fsanitize=address,undefined", "-fno-sanitize-recover=all", "-g")
