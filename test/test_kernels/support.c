@@ -4,7 +4,7 @@
 
 #define GUARD 0xA5u
 
-guarded buffer_x, buffer_w, buffer_bias, buffer_y;
+guarded buffer_x, buffer_w, buffer_packed, buffer_bias, buffer_y;
 uint64_t expected_words[BUFFER_WORDS];
 
 void *guarded_part(guarded *buffer, uint32_t bytes, bool at_end) {
@@ -24,6 +24,22 @@ bool guarded_intact(const guarded *buffer) {
         }
     }
     return true;
+}
+
+const uint8_t *packed_weights(const int16_t *w, uint32_t filters, uint32_t per_filter, uint32_t bits,
+                              bool at_end) {
+    const uint32_t bytes = (per_filter * bits + 7u) / 8u;
+    uint8_t *packed = guarded_part(&buffer_packed, filters * bytes, at_end);
+    memset(packed, 0xFF, filters * bytes);
+    for (uint32_t f = 0; f < filters; f++) {
+        for (uint32_t i = 0; i < per_filter * bits; i++) {
+            const uint32_t weight = (uint16_t)w[f * per_filter + i / bits];
+            if ((weight >> i % bits & 1u) == 0u) {
+                packed[f * bytes + i / 8u] &= (uint8_t)~(1u << i % 8u);
+            }
+        }
+    }
+    return packed;
 }
 
 int32_t random_signed(uint32_t bits) {

@@ -15,11 +15,15 @@ typedef struct {
     uint32_t start, bytes;
 } guarded;
 
-extern guarded buffer_x, buffer_w, buffer_bias, buffer_y;
+extern guarded buffer_x, buffer_w, buffer_packed, buffer_bias, buffer_y;
 extern uint64_t expected_words[BUFFER_WORDS]; /* the oracle's output */
 
 /* A part of `bytes` bytes at the beginning or the end, all filled with the guard pattern. */
 void *guarded_part(guarded *buffer, uint32_t bytes, bool at_end);
+
+/* Weights packed into `bits` bits each, every filter from a new byte, in buffer_packed; unused bits are 1. */
+const uint8_t *packed_weights(const int16_t *w, uint32_t filters, uint32_t per_filter, uint32_t bits,
+                              bool at_end);
 
 /* The filling around the part is as it was. */
 bool guarded_intact(const guarded *buffer);

@@ -11,6 +11,7 @@
 #define TEST(op) test_nn_##op##_f32
 #define RANDOM_X() ((float)random_signed(24) * 0x1p-22f)
 #define RANDOM_W() ((float)random_signed(24) * 0x1p-23f)
+#define WEIGHTS(w, filters, per_filter) w
 #define RANDOM_BIAS() ((float)random_signed(24) * 0x1p-23f)
 #define FINISH(acc, out) oracle_clamp(acc, out)
 #define FINISH_FILTER(acc, out, f) oracle_clamp(acc, out)

@@ -11,6 +11,7 @@
 #define TEST(op) test_nn_##op##_q16_wide
 #define RANDOM_X() (T) random_signed(16)
 #define RANDOM_W() (W) random_signed(16)
+#define WEIGHTS(w, filters, per_filter) w
 #define RANDOM_BIAS() random_signed(32) * (INT64_C(1) << 16)
 #define FINISH(acc, out) (T) oracle_round(acc, 1, out)
 #define FINISH_FILTER(acc, out, f) (T) oracle_round_filter(acc, out, f)

@@ -9,6 +9,8 @@
  *   q8 q16  fixed point in int8_t, int16_t: real = q * 2^-frac; narrower formats (say 9 bits in int16_t)
  *           use the same kernels with tighter clamp bounds
  *   f32     float; sums run in the written order, multiply then add: same bits on host and target
+ *   _w8     int8_t weights with int16_t x and y
+ *   _packed weights of any width, packed in flash; x and y as usual
  *   _wide   same storage, 64-bit accumulator and bias
  *
  * Channels are last everywhere; one-dimensional data (T time steps) have H = 1 and W = T.
@@ -120,6 +122,12 @@ void nn_conv_q16(const int16_t *NN_RESTRICT x, const int16_t *NN_RESTRICT w, con
 void nn_conv_q16_wide(const int16_t *NN_RESTRICT x, const int16_t *NN_RESTRICT w,
                       const int64_t *NN_RESTRICT bias, const nn_conv_shape *shape, const nn_requant *requant,
                       int16_t *NN_RESTRICT y);
+void nn_conv_q16_w8(const int16_t *NN_RESTRICT x, const int8_t *NN_RESTRICT w,
+                    const int32_t *NN_RESTRICT bias, const nn_conv_shape *shape, const nn_requant *requant,
+                    int16_t *NN_RESTRICT y);
+void nn_conv_q16_w8_wide(const int16_t *NN_RESTRICT x, const int8_t *NN_RESTRICT w,
+                         const int64_t *NN_RESTRICT bias, const nn_conv_shape *shape,
+                         const nn_requant *requant, int16_t *NN_RESTRICT y);
 void nn_conv_f32(const float *NN_RESTRICT x, const float *NN_RESTRICT w, const float *NN_RESTRICT bias,
                  const nn_conv_shape *shape, const nn_range_f32 *range, float *NN_RESTRICT y);
 
@@ -138,8 +146,46 @@ void nn_dense_q16(const int16_t *NN_RESTRICT x, const int16_t *NN_RESTRICT w, co
 void nn_dense_q16_wide(const int16_t *NN_RESTRICT x, const int16_t *NN_RESTRICT w,
                        const int64_t *NN_RESTRICT bias, uint32_t in, uint32_t out, const nn_requant *requant,
                        int16_t *NN_RESTRICT y);
+void nn_dense_q16_w8(const int16_t *NN_RESTRICT x, const int8_t *NN_RESTRICT w,
+                     const int32_t *NN_RESTRICT bias, uint32_t in, uint32_t out, const nn_requant *requant,
+                     int16_t *NN_RESTRICT y);
+void nn_dense_q16_w8_wide(const int16_t *NN_RESTRICT x, const int8_t *NN_RESTRICT w,
+                          const int64_t *NN_RESTRICT bias, uint32_t in, uint32_t out,
+                          const nn_requant *requant, int16_t *NN_RESTRICT y);
 void nn_dense_f32(const float *NN_RESTRICT x, const float *NN_RESTRICT w, const float *NN_RESTRICT bias,
                   uint32_t in, uint32_t out, const nn_range_f32 *range, float *NN_RESTRICT y);
+
+/* ---- Convolution and dense with packed weights ----
+ *
+ * The same sums. Each weight takes w_bits bits, 2..16, in flash: two's complement, least significant bit
+ * first, one after the other in the order of w above; each filter begins with a new byte.
+ *
+ * The convolution unpacks a weight once for up to 8 positions side by side: slow with groups or dilation_w
+ * above 1 and with few positions. */
+void nn_conv_q8_packed(const int8_t *NN_RESTRICT x, const uint8_t *NN_RESTRICT w, uint32_t w_bits,
+                       const int32_t *NN_RESTRICT bias, const nn_conv_shape *shape, const nn_requant *requant,
+                       int8_t *NN_RESTRICT y);
+void nn_conv_q8_packed_wide(const int8_t *NN_RESTRICT x, const uint8_t *NN_RESTRICT w, uint32_t w_bits,
+                            const int64_t *NN_RESTRICT bias, const nn_conv_shape *shape,
+                            const nn_requant *requant, int8_t *NN_RESTRICT y);
+void nn_conv_q16_packed(const int16_t *NN_RESTRICT x, const uint8_t *NN_RESTRICT w, uint32_t w_bits,
+                        const int32_t *NN_RESTRICT bias, const nn_conv_shape *shape,
+                        const nn_requant *requant, int16_t *NN_RESTRICT y);
+void nn_conv_q16_packed_wide(const int16_t *NN_RESTRICT x, const uint8_t *NN_RESTRICT w, uint32_t w_bits,
+                             const int64_t *NN_RESTRICT bias, const nn_conv_shape *shape,
+                             const nn_requant *requant, int16_t *NN_RESTRICT y);
+void nn_dense_q8_packed(const int8_t *NN_RESTRICT x, const uint8_t *NN_RESTRICT w, uint32_t w_bits,
+                        const int32_t *NN_RESTRICT bias, uint32_t in, uint32_t out, const nn_requant *requant,
+                        int8_t *NN_RESTRICT y);
+void nn_dense_q8_packed_wide(const int8_t *NN_RESTRICT x, const uint8_t *NN_RESTRICT w, uint32_t w_bits,
+                             const int64_t *NN_RESTRICT bias, uint32_t in, uint32_t out,
+                             const nn_requant *requant, int8_t *NN_RESTRICT y);
+void nn_dense_q16_packed(const int16_t *NN_RESTRICT x, const uint8_t *NN_RESTRICT w, uint32_t w_bits,
+                         const int32_t *NN_RESTRICT bias, uint32_t in, uint32_t out,
+                         const nn_requant *requant, int16_t *NN_RESTRICT y);
+void nn_dense_q16_packed_wide(const int16_t *NN_RESTRICT x, const uint8_t *NN_RESTRICT w, uint32_t w_bits,
+                              const int64_t *NN_RESTRICT bias, uint32_t in, uint32_t out,
+                              const nn_requant *requant, int16_t *NN_RESTRICT y);
 
 /* ---- Maximum pooling ----
  *

@@ -11,6 +11,7 @@ from typing import Any, TypeAlias
 import numpy as np
 from microai.codegen.host import compile_c, runtime_sources
 from microai.codegen.kernels import runtime_folder
+from microai.codegen.packing import pack_bits
 from microai.codegen.requant import Rounding
 from numpy.typing import NDArray
 
@@ -46,13 +47,18 @@ void map_round(const float *x, uint32_t n, int32_t min, int32_t max, int32_t *y)
 
 @dataclass(frozen=True)
 class Kind:
-    """A type of kernel: storage, accumulator, and the largest |x| and |w| that keep small sums inside it."""
+    """A type of kernel: storage, accumulator, and widths of w and bias that keep small sums inside it.
+
+    `w_dtype`: storage of w where it is not that of x. `packed`: w of any width up to `w_bits`.
+    """
 
     name: str
     dtype: type[np.generic]
     acc: type[np.generic]
     w_bits: int = 0
     bias_bits: int = 0
+    w_dtype: type[np.generic] | None = None
+    packed: bool = False
 
     @property
     def fixed(self) -> bool:
@@ -62,13 +68,26 @@ class Kind:
     def bits(self) -> int:
         return 8 * np.dtype(self.dtype).itemsize
 
+    def weights(self, w: Array, bits: int) -> tuple[Any, ...]:
+        """The kernel's arguments for the weights w [F, ...] of `bits` bits."""
+        return (pack_bits(w, bits), bits) if self.packed else (w.astype(self.w_dtype or self.dtype),)
+
 
 Q8 = Kind("q8", np.int8, np.int32, w_bits=8, bias_bits=20)
 Q8_WIDE = Kind("q8_wide", np.int8, np.int64, w_bits=8, bias_bits=50)
 Q16 = Kind("q16", np.int16, np.int32, w_bits=6, bias_bits=24)
 Q16_WIDE = Kind("q16_wide", np.int16, np.int64, w_bits=16, bias_bits=55)
 F32 = Kind("f32", np.float32, np.float32)
-KINDS = (Q8, Q8_WIDE, Q16, Q16_WIDE, F32)
+Q16_W8 = Kind("q16_w8", np.int16, np.int32, w_bits=8, bias_bits=24, w_dtype=np.int8)
+Q16_W8_WIDE = Kind("q16_w8_wide", np.int16, np.int64, w_bits=8, bias_bits=55, w_dtype=np.int8)
+Q8_PACKED = Kind("q8_packed", np.int8, np.int32, w_bits=16, bias_bits=24, packed=True)
+Q8_PACKED_WIDE = Kind("q8_packed_wide", np.int8, np.int64, w_bits=16, bias_bits=50, packed=True)
+Q16_PACKED = Kind("q16_packed", np.int16, np.int32, w_bits=8, bias_bits=24, packed=True)
+Q16_PACKED_WIDE = Kind("q16_packed_wide", np.int16, np.int64, w_bits=16, bias_bits=55, packed=True)
+KINDS = (
+    *(Q8, Q8_WIDE, Q16, Q16_WIDE, F32, Q16_W8, Q16_W8_WIDE),
+    *(Q8_PACKED, Q8_PACKED_WIDE, Q16_PACKED, Q16_PACKED_WIDE),
+)
 STORAGE_KINDS = (Q8, Q16, F32)
 
 
