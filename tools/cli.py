@@ -37,14 +37,6 @@ ModelName = Annotated[str | None, typer.Option("--model", help="name of one [[mo
 Run = Annotated[int | None, typer.Option("--run", help="number of the run (default: the first)")]
 
 
-class Type(Enum):
-    """Number types of a deployed model."""
-
-    float32 = "float32"
-    int16 = "int16"
-    int8 = "int8"
-
-
 class Stage(Enum):
     """Stages after which a graph can be shown."""
 
@@ -55,7 +47,9 @@ class Stage(Enum):
     lower = "lower"
 
 
-TypeOption = Annotated[Type, typer.Option("--type", help="number type")]
+TypeOption = Annotated[
+    str, typer.Option("--type", help="float32, int16, int8 or the name of a [quantization] section")
+]
 
 
 @app.command()
@@ -156,7 +150,7 @@ def check(
 def show(
     experiment: ExperimentPath,
     stage: Annotated[Stage, typer.Option(help="after which stage")] = Stage.quantize,
-    type: TypeOption = Type.int8,
+    type: TypeOption = "int8",
     set: Overrides = None,
     model: ModelName = None,
     run: Run = None,
@@ -166,7 +160,7 @@ def show(
     from .report import terminal
 
     settings, prepared, items = prepare_experiment(
-        experiment, [*(set or ()), f'deploy.quantize=["{type.value}"]']
+        experiment, [*(set or ()), f'deploy.quantize=["{type}"]']
     )
     compiled = compile_variant(settings, prepared, select(items, model, run)[0])
     match stage:
@@ -186,7 +180,7 @@ def show(
 def build(
     experiment: ExperimentPath,
     out: Annotated[Path, typer.Option(help="folder of the generated library")] = Path("lib/nn_model"),
-    type: TypeOption = Type.int8,
+    type: TypeOption = "int8",
     model: ModelName = None,
     run: Run = None,
     board: Annotated[str | None, typer.Option(help="check that the model fits this board")] = None,
@@ -199,7 +193,7 @@ def build(
     from .firmware import check_memory
 
     settings, prepared, items = prepare_experiment(
-        experiment, [*(set or ()), f'deploy.quantize=["{type.value}"]']
+        experiment, [*(set or ()), f'deploy.quantize=["{type}"]']
     )
     variant = select(items, model, run)[0]
     target = None if board is None else load_board(board)
@@ -213,7 +207,7 @@ def build(
 def generate(
     model: Annotated[Path, typer.Argument(help="trained model (.keras, .h5)")],
     out: Annotated[Path, typer.Option(help="folder of the generated library")],
-    type: TypeOption = Type.int8,
+    type: Annotated[str, typer.Option("--type", help="float32, int16 or int8")] = "int8",
     calibration: Annotated[
         Path | None, typer.Option(help=".npz or .npy with real inputs [N, ...], one array per input")
     ] = None,
@@ -238,7 +232,7 @@ def generate(
     from .firmware import check_memory
 
     target = None if board is None else load_board(board)
-    scheme = scheme_for(type.value, scale, frac, rounding)
+    scheme = scheme_for(type, scale, frac, rounding)
     arrays = [] if calibration is None else load_calibration(calibration)
     program = compile_model(model, model.stem, scheme, arrays, prefix, remove_softmax).program
     emit(render(program), out)

@@ -14,7 +14,7 @@ from pathlib import Path
 
 from .codegen.emit import emit, write_atomic
 from .codegen.formats import Array
-from .codegen.pipeline import Compiled, compile_model, scheme_for
+from .codegen.pipeline import Compiled, compile_model
 from .codegen.quantize.fixed_point import FixedPoint
 from .codegen.render import render
 from .errors import UserError
@@ -53,28 +53,29 @@ def variants(experiment: Experiment, trained: Sequence[TrainedModel]) -> list[Va
 
 def scheme_of(experiment: Experiment, kind: str) -> FixedPoint | None:
     """How to quantize to a type, from its [quantization.<type>] section; None for float32."""
-    if kind == "float32":
-        return None
-    section: FixedPointSection = getattr(experiment.quantization, kind)
-    return scheme_for(
-        kind, section.scale, section.frac, section.weights_rounding, section.activations_rounding
-    )
+    section = experiment.quantization[kind]
+    return section.scheme() if isinstance(section, FixedPointSection) else None
+
+
+def calibration_of(experiment: Experiment, kind: str, prepared: PreparedData) -> list[Array]:
+    """The training vectors that ranges are taken from; none for float32."""
+    section = experiment.quantization[kind]
+    if not isinstance(section, FixedPointSection):
+        return []
+    return [prepared.x_train[: section.calibration_vectors]]
 
 
 def compile_variant(experiment: Experiment, prepared: PreparedData, variant: Variant) -> Compiled:
     """Run the generator for one variant; calibrates with the first training vectors."""
     scheme = scheme_of(experiment, variant.type)
-    calibration: list[Array] = []
-    if scheme is not None:
-        section: FixedPointSection = getattr(experiment.quantization, variant.type)
-        calibration = [prepared.x_train[: section.calibration_vectors]]
+    calibration = calibration_of(experiment, variant.type, prepared)
     name = f"{experiment.bench.name}/{variant.name}"
     return compile_model(variant.model.path, name, scheme, calibration, experiment.deploy.prefix)
 
 
 def generation_key(experiment: Experiment, prepared: PreparedData, variant: Variant) -> str:
     """Hash of all that decides the generated files of a variant."""
-    section = getattr(experiment.quantization, variant.type)
+    section = experiment.quantization[variant.type]
     return key_of(
         model=hashlib.sha256(variant.model.path.read_bytes()).hexdigest(),
         data=prepared.sha256,
