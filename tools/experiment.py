@@ -114,43 +114,57 @@ class QuantizationKind(Section):
 class LayerWidths(Section):
     """[quantization.<type>.layers.<layer>]: widths of one layer in bits; None is the type's.
 
-    unsigned: outputs of ReLU have no sign bit and one more bit of precision, where their readers allow it.
-    packed: weights of other widths than 8 and 16 bits take that many bits of flash; false: 8 or 16, and faster.
     weights_bits: of its weights. activations_bits: of its output (an input of the model has one too).
     """
 
     weights_bits: Bits | None = None
-    calibration: where a range ends: "minmax", "percentile" (of magnitudes, percentile), "mse", "kl".
-    weights_calibration: "minmax", or "mse": large weights saturate where that makes the mean square error less.
-    bias_correction: the mean error of weights and inputs is taken out of each bias.
-    equalization: factors are moved between layers until their channels have equal ranges.
     activations_bits: Bits | None = None
 
 
 class FixedPoint(QuantizationKind):
     """kind = "fixed_point": real = q * 2^-frac.
 
-    unsigned: bool = False
-    packed: bool = True
     weights_bits, activations_bits: widths. layers: other widths for single layers.
     scale: "network" is one frac for all tensors, "layer" one for each layer's weights and one for its output,
     "filter" one for each filter's weights.
+    frac: forced for the whole network (paper: 9 for int16, Q7.9); None is found from the calibration vectors.
+    unsigned: outputs of ReLU have no sign bit and one more bit of precision, where their readers allow it.
+    packed: weights of other widths than 8 and 16 bits take that many bits of flash; false: 8 or 16, and faster.
+    weights_rounding: of float weights to integers, when generating; the paper truncates.
+    activations_rounding: of accumulators to outputs, on the target.
+    calibration_vectors: how many training vectors the ranges of activations are taken from, the first ones of
+    the training part; None is all.
+    calibration: where a range ends: "minmax", "percentile" (of magnitudes, percentile), "mse", "kl".
+    weights_calibration: "minmax", or "mse": large weights saturate where that makes the mean square error less.
+    bias_correction: the mean error of weights and inputs is taken out of each bias.
+    equalization: factors are moved between layers until their channels have equal ranges.
+    """
+
+    weights_bits: Bits = 8
+    activations_bits: Bits = 8
+    scale: Literal["network", "layer", "filter"] = "layer"
+    frac: Annotated[int, Field(ge=-16, le=31)] | None = None
+    unsigned: bool = False
+    packed: bool = True
+    weights_rounding: Rounding = "nearest"
+    activations_rounding: Rounding = "nearest"
+    calibration_vectors: Annotated[int, Field(ge=1)] | None = None
     calibration: Literal["minmax", "percentile", "mse", "kl"] = "minmax"
     percentile: Annotated[float, Field(gt=0, le=100)] = 99.99
     weights_calibration: Literal["minmax", "mse"] = "minmax"
     bias_correction: bool = False
     equalization: bool = False
     layers: Mapping[str, LayerWidths] = {}
-    frac: forced for the whole network (paper: 9 for int16, Q7.9); None is found from the calibration vectors.
-    weights_rounding: of float weights to integers, when generating; the paper truncates.
-    activations_rounding: of accumulators to outputs, on the target.
-    calibration_vectors: how many training vectors the ranges of activations are taken from, the first ones of
-    the training part; None is all.
+
+    @model_validator(mode="after")
+    def _can_be_made(self) -> FixedPoint:
+        if self.frac is not None and self.scale != "network":
+            raise ValueError('frac is one for the whole network: set scale = "network" or remove frac')
         try:
             self.scheme()
         except UserError as error:
             raise ValueError(f"{error.what}; {error.mend}") from None
-    """
+        return self
 
     def scheme(self) -> FixedPointScheme:
         """What the generator is told."""
@@ -174,20 +188,6 @@ class FixedPoint(QuantizationKind):
             },
         )
 
-    weights_bits: Bits = 8
-    activations_bits: Bits = 8
-    scale: Literal["network", "layer", "filter"] = "layer"
-    frac: Annotated[int, Field(ge=-16, le=31)] | None = None
-    weights_rounding: Rounding = "nearest"
-    activations_rounding: Rounding = "nearest"
-    calibration_vectors: Annotated[int, Field(ge=1)] | None = None
-
-    @model_validator(mode="after")
-    def _can_be_made(self) -> FixedPoint:
-        if self.frac is not None and self.scale != "network":
-            raise ValueError('frac is one for the whole network: set scale = "network" or remove frac')
-        return self
-
 
 class Float(QuantizationKind):
     """kind = "float32": nothing to choose."""
@@ -207,7 +207,8 @@ class Deploy(Section):
     """[deploy]: what is generated, for which boards.
 
     target: names of folders under boards/; a single name may stand without brackets. quantize: the types to
-    generate, float32, int16, int8 or names of [quantization] sections. clock_hz: core clock; None is the board's default. prefix: of all names in the generated C.
+    generate, float32, int16, int8 or names of [quantization] sections. clock_hz: core clock; None is the
+    board's default. prefix: of all names in the generated C.
     """
 
     target: Annotated[tuple[Name, ...], Field(min_length=1)] = ("nucleo_l452re",)
@@ -279,12 +280,12 @@ def load_experiment(path: Path, overrides: Sequence[str] = ()) -> Experiment:
     try:
         experiment = Experiment.model_validate(checked)
     except ValidationError as error:
+        raise _explain(error, Experiment, (), path, raw) from None
+    _boards_exist(experiment.deploy, path)
     for index, kind in enumerate(experiment.deploy.quantize):
         if kind not in experiment.quantization:
             where = f"{path}: deploy.quantize[{index}]"
             raise UserError(where, f"unknown type {kind!r}", nearest(kind, experiment.quantization))
-        raise _explain(error, Experiment, (), path, raw) from None
-    _boards_exist(experiment.deploy, path)
     return experiment
 
 
@@ -392,13 +393,15 @@ def _resolve_kinds(raw: dict[str, Any], path: Path, written: dict[str, Any]) -> 
         ("postprocessing", POSTPROCESSING),
         ("model", MODELS),
     )
+    for key, registry in lists:
+        for index in range(len(raw[key]) if isinstance(raw.get(key), tuple) else 0):
             if key == "postprocessing":
                 _resolve(raw, (key, index, "params", "optimizer"), OPTIMIZERS, path, written)
                 _resolve(raw, (key, index, "params", "optimizer", "scheduler"), SCHEDULERS, path, written)
-    for key, registry in lists:
-        for index in range(len(raw[key]) if isinstance(raw.get(key), tuple) else 0):
             _resolve(raw, (key, index), registry, path, written)
             if key == "model":
+                _resolve(raw, (key, index, "optimizer"), OPTIMIZERS, path, written)
+                _resolve(raw, (key, index, "optimizer", "scheduler"), SCHEDULERS, path, written)
     raw["quantization"] = _resolve_types(raw.get("quantization", {}), path, written)
 
 
@@ -423,8 +426,6 @@ def _resolve_types(tables: object, path: Path, written: dict[str, Any]) -> objec
         except ValidationError as error:
             raise _explain(error, kind, at, path, written) from None
     return sections
-                _resolve(raw, (key, index, "optimizer"), OPTIMIZERS, path, written)
-                _resolve(raw, (key, index, "optimizer", "scheduler"), SCHEDULERS, path, written)
 
 
 def _resolve(
@@ -492,9 +493,9 @@ def _explain(
 def _complaint(detail: ErrorDetails) -> str:
     if detail["type"] == "value_error":
         return str(detail["ctx"]["error"])
-        "dict_type": "a table",
     expected = {
         "model_type": "a table",
+        "dict_type": "a table",
         "tuple_type": "a list",
         "too_short": "at least one element",
         "string_pattern_mismatch": f"text that matches {detail.get('ctx', {}).get('pattern')}",
