@@ -2,8 +2,9 @@
 
 ``real = scale * (q - zero_point)``. The arithmetic is that of TensorFlow Lite's reference kernels (the 8-bit
 and 16x8 quantization specification): two roundings for 32-bit accumulators (`multiply`), a 16-bit multiplier
-and one rounding for 64-bit ones (`multiply_wide`). Where that arithmetic would wrap around, this one saturates:
-the results are equal wherever TensorFlow Lite's are defined.
+and one rounding for 64-bit ones (`multiply_wide`), one rounding in fully connected layers (`multiply_once`).
+Where that arithmetic would wrap around, this one saturates: the results are equal wherever TensorFlow Lite's
+are defined.
 
 All functions take integer arrays of any shape (broadcast) and return int64 arrays; what fits how many bits is
 said at each. lib/nn_runtime/SPEC.md is normative for the C.
@@ -54,14 +55,10 @@ def quantize_multiplier(real: float) -> Multiplier:
 
 
 def high_mul(a: Integers, b: Integers | int) -> Int64:
-    """``a * b * 2**-31``, rounded to nearest with halves up (below zero: the quotient is truncated), saturating.
-
-    Both fit int32, and so does the result. The nudge is 2**30 for products >= 0, 1 - 2**30 for negative ones.
-    """
+    """``a * b * 2**-31``, rounded to nearest, halves up, saturating; both and the result fit int32."""
     product = np.asarray(a, np.int64) * np.asarray(b, np.int64)
-    nudged = product + np.where(product >= 0, 2**30, 1 - 2**30)
-    quotient = np.where(nudged >= 0, nudged >> 31, -(-nudged >> 31))
-    return np.minimum(quotient, INT32_HIGH)
+    rounded: Int64 = np.minimum((product + 2**30) >> 31, INT32_HIGH)
+    return rounded
 
 
 def divide_by_pot(x: Integers, exponent: Integers | int) -> Int64:
@@ -94,6 +91,20 @@ def multiply_wide(x: Integers, multiplier: Integers | int, shift: Integers | int
     total = 15 - np.asarray(shift, np.int64)
     rounded: Int64 = (np.asarray(x, np.int64) * reduced + (np.int64(1) << (total - 1))) >> total
     return rounded
+
+
+def multiply_once(x: Integers, multiplier: Integers | int, shift: Integers | int) -> Int64:
+    """``x * multiplier * 2**(shift - 31)`` with all bits of the multiplier and one rounding, halves up.
+
+    |x| < 2**47; shift -31 to 7, or to 30 where |x| < 2**31. The result may exceed int32: the caller clamps it.
+    """
+    x, multiplier = np.asarray(x, np.int64), np.asarray(multiplier, np.int64)
+    right = 31 - np.asarray(shift, np.int64)
+    high, low = (x >> 31) * multiplier, (x & INT32_HIGH) * multiplier + (np.int64(1) << (right - 1))
+    small = (high + (low >> 31)) >> np.maximum(right - 31, 0)
+    large = (high << np.maximum(31 - right, 0)) + (low >> right)
+    result: Int64 = np.where(right >= 31, small, large)
+    return result
 
 
 def add(
@@ -234,7 +245,8 @@ def reciprocal(x: Integers) -> Int64:
     y = 1515870810 + high_mul(half, -1010580540)  # 48/17 - 32/17 half
     for _ in range(3):
         y = y + np.clip(high_mul(y, (1 << 29) - high_mul(half, y)) << 2, INT32_LOW, INT32_HIGH)
-    return np.clip(y << 1, INT32_LOW, INT32_HIGH)
+    clamped: Int64 = np.clip(y << 1, INT32_LOW, INT32_HIGH)
+    return clamped
 
 
 def leading_zeros(x: Integers) -> Int64:
@@ -262,6 +274,9 @@ def softmax_a8(x: Integers, scale: SoftmaxScale) -> Int64:
 
 # Softmax of 16 bits: two tables of 513 values, interpolated linearly.
 
+LONGEST_SOFTMAX_16 = 65535
+"""Elements of a row whose sum of exponentials, each up to 32767, fits int32."""
+
 
 def table_of_512_steps(function: Callable[[Reals], Reals], low: float, high: float) -> Int64:
     """`function` from `low` to `high` in Q0.15: int64 [513], each value corrected by half the error of the middle."""
@@ -271,7 +286,9 @@ def table_of_512_steps(function: Callable[[Reals], Reals], low: float, high: flo
     interpolated = round_half_away((function(low + np.arange(1, 513) * step) * 32768 + values) / 2)
     errors = interpolated - round_half_away(function(starts + step / 2) * 32768)
     last = round_half_away(function(np.array([high])) * 32768)
-    return np.clip(np.append(values - round_half_away(errors / 2), last), -32768, 32767).astype(np.int64)
+    table = np.append(values - round_half_away(errors / 2), last)
+    clamped: Int64 = np.clip(table, -32768, 32767).astype(np.int64)
+    return clamped
 
 
 def round_half_away(x: Reals) -> Reals:
@@ -306,7 +323,7 @@ def softmax_a16_multiplier(scale: float) -> Multiplier:
 def softmax_a16(x: Integers, multiplier: Multiplier) -> Int64:
     """Softmax of each row of int16 `x` [rows, row]; the output has scale 1/32768 and zero point 0.
 
-    At most 65535 elements a row.
+    At most `LONGEST_SOFTMAX_16` elements a row.
     """
     x = np.asarray(x, np.int64)
     difference = multiply(x - x.max(axis=-1, keepdims=True), *multiplier)

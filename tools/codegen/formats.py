@@ -202,14 +202,15 @@ class Affine:
         """Real numbers to stored integers, halves away from zero, saturating; computed in float32."""
         scaled = np.asarray(real, np.float32) / np.float32(self.scale)
         rounded = np.copysign(np.floor(np.abs(scaled.astype(np.float64)) + 0.5), scaled)
-        return np.clip(rounded + self.zero_point, self.low, self.high).astype(self.dtype)
+        clipped: Array = np.clip(rounded + self.zero_point, self.low, self.high).astype(self.dtype)
+        return clipped
 
     def dequantize(self, stored: Array) -> Array:
         reals: Array = (stored.astype(np.int32) - self.zero_point).astype(np.float32) * np.float32(self.scale)
         return reals
 
     def __str__(self) -> str:
-        return f"a{self.bits} {self.scale:.6g}*(q{-self.zero_point:+d})"
+        return f"{self.scale:.6g}*(q{-self.zero_point:+d})" if self.zero_point else f"{self.scale:.6g}*q"
 
 
 Format: TypeAlias = Float32 | Fixed | Affine

@@ -191,12 +191,14 @@ def pad_batch(x: Array, amount: tuple[int, int, int, int], fill: int = 0) -> Arr
     return y.reshape(len(x), *infer_pad(amount, [x.shape[1:]]))
 
 
-def lower_pad(call: CallBuilder, amount: tuple[int, int, int, int], finish: str, fill: int = 0) -> None:
+def lower_pad(
+    call: CallBuilder, amount: tuple[int, int, int, int], finish: str, fill: int = 0, kind: str = ""
+) -> None:
     """Fill the output, then copy the rows of the input inside."""
     (h, w, c), (_, ow, _) = hwc(call.input_shape(0)), hwc(call.output_shape())
-    call.kernel("fill", str(fill), f"{elements(call.output_shape())}u", call.output())
+    call.kernel("fill", str(fill), f"{elements(call.output_shape())}u", call.output(), kind=kind)
     inside = call.output((amount[0] * ow + amount[2]) * c)
-    call.kernel("copy", call.input(0), f"{h}u", f"{w * c}u", f"{ow * c}u", finish, inside)
+    call.kernel("copy", call.input(0), f"{h}u", f"{w * c}u", f"{ow * c}u", finish, inside, kind=kind)
 
 
 @dataclass(frozen=True, eq=False)

@@ -22,7 +22,12 @@ LARGEST_CUT = 8  # times that a range may be halved
 
 
 def calibrate(graph: Graph, inputs: Sequence[Array]) -> Mapping[str, float]:
-    """Largest magnitude of every tensor over the calibration data.
+    """Largest magnitude of every tensor over the calibration data; see `extremes`."""
+    return {name: max(-low, high) for name, (low, high) in extremes(graph, inputs).items()}
+
+
+def extremes(graph: Graph, inputs: Sequence[Array]) -> Mapping[str, tuple[float, float]]:
+    """Least and largest value of every tensor over the calibration data.
 
     `inputs`: one float array [N, *shape] per graph input. Raises UserError when a shape is wrong, there
     is no sample, or a value is not finite.
@@ -33,18 +38,19 @@ def calibrate(graph: Graph, inputs: Sequence[Array]) -> Mapping[str, float]:
     for name, array in zip(graph.inputs, inputs, strict=True):
         if not np.isfinite(array).all():
             raise UserError("calibration data", f"input {name} has NaN or infinite values", "clean the data")
-    maxima = dict.fromkeys(graph.tensors, 0.0)
+    found: dict[str, tuple[float, float]] = {}
     for batch in execute(graph, inputs, graph.tensors):
         for name, values in batch.items():
-            peak = float(np.abs(values).max(initial=0.0))
-            if not np.isfinite(peak):
+            low, high = float(values.min()), float(values.max())
+            if not np.isfinite([low, high]).all():
                 raise UserError(
                     f"{graph.name}: layer {name}",
                     "its output is NaN or infinite on the calibration data",
                     "check the weights and the scale of the data",
                 )
-            maxima[name] = max(maxima[name], peak)
-    return maxima
+            least, largest = found.get(name, (low, high))
+            found[name] = min(least, low), max(largest, high)
+    return found
 
 
 @dataclass(frozen=True, eq=False)
