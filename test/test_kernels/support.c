@@ -80,6 +80,33 @@ int32_t oracle_round_filter(int64_t acc, const nn_requant *requant, uint32_t f) 
     return oracle_round(acc, 1, &own);
 }
 
+/* value / 2^exponent, halves away from zero */
+static int64_t halve_away(int64_t value, int32_t exponent) {
+    const int64_t divisor = INT64_C(1) << exponent;
+    return value < 0 ? -((-value + divisor / 2) / divisor) : (value + divisor / 2) / divisor;
+}
+
+int32_t oracle_affine(int64_t acc, const nn_requant_affine *requant, uint32_t f, bool wide) {
+    const int32_t shift = requant->shifts[f];
+    int64_t multiplier = requant->multipliers[f];
+    nn_requant half_up = {31, NN_ROUND_NEAREST, INT32_MIN, INT32_MAX, NULL};
+    int64_t y;
+    if (wide) {
+        multiplier = (multiplier + 32768) / 65536;
+        half_up.shift = (int8_t)(15 - shift);
+        y = oracle_round(acc * (multiplier < 32767 ? multiplier : 32767), 1, &half_up);
+    } else {
+        if (shift > 0) {
+            acc *= INT64_C(1) << shift;
+            acc = acc < INT32_MIN ? INT32_MIN : acc > INT32_MAX ? INT32_MAX : acc;
+        }
+        y = oracle_round(acc * multiplier, 1, &half_up);
+        y = shift < 0 ? halve_away(y, -shift) : y;
+    }
+    y += requant->zero_point;
+    return y < requant->min ? requant->min : y > requant->max ? requant->max : (int32_t)y;
+}
+
 float oracle_clamp(float value, const nn_range_f32 *range) {
     if (value < range->min) {
         return range->min;

@@ -113,6 +113,66 @@ static inline int32_t nn_divide_i32(int32_t sum, int32_t count, const nn_requant
     return quotient > requant->max ? requant->max : (int32_t)quotient;
 }
 
+/* ---- Affine integers: the arithmetic of TensorFlow Lite's reference kernels; SPEC.md, section 9 ---- */
+
+/* a * b * 2^-31, halves up; not for a = b = INT32_MIN. */
+static inline int32_t nn_high_mul(int32_t a, int32_t b) {
+    return (int32_t)(((int64_t)a * b + (1 << 30)) >> 31);
+}
+
+/* x * 2^-exponent, halves away from zero; exponent 0..31. */
+static inline int32_t nn_divide_pot(int32_t x, int32_t exponent) {
+    const int32_t mask = (int32_t)(((uint32_t)1 << exponent) - 1u);
+    return (x >> exponent) + ((x & mask) > (mask >> 1) + (x < 0));
+}
+
+/* x * 2^shift, saturating; shift 0..31. */
+static inline int32_t nn_shift_left(int32_t x, int32_t shift) {
+    const int64_t shifted = (int64_t)x * ((int64_t)1 << shift);
+    return shifted < INT32_MIN ? INT32_MIN : shifted > INT32_MAX ? INT32_MAX : (int32_t)shifted;
+}
+
+/* x * multiplier * 2^(shift - 31); multiplier >= 0, shift -31..30. A positive shift comes first and
+ * saturates, a negative one comes last and rounds again. */
+static inline int32_t nn_multiply_i32(int32_t x, int32_t multiplier, int32_t shift) {
+    if (shift > 0) {
+        return nn_high_mul(nn_shift_left(x, shift), multiplier);
+    }
+    return nn_divide_pot(nn_high_mul(x, multiplier), -shift);
+}
+
+/* The same for |x| < 2^47 and shift -31..7: the multiplier is rounded to 15 bits, then one rounding, halves
+ * up. */
+static inline int64_t nn_multiply_i64(int64_t x, int32_t multiplier, int32_t shift) {
+    const int32_t reduced = multiplier < 0x7FFF0000 ? (multiplier + 0x8000) >> 16 : 0x7FFF;
+    const int32_t total = 15 - shift;
+    return (x * reduced + ((int64_t)1 << (total - 1))) >> total;
+}
+
+/* clamp(y + zero, min, max); min, max and zero inside 16 bits. */
+static inline int32_t nn_offset(int64_t y, int32_t zero, int32_t min, int32_t max) {
+    return y < min - zero ? min : y > max - zero ? max : (int32_t)y + zero;
+}
+
+/* Output of filter f. */
+static inline int32_t nn_affine_i32(int32_t acc, const nn_requant_affine *requant, uint32_t f) {
+    const int32_t y = nn_multiply_i32(acc, requant->multipliers[f], requant->shifts[f]);
+    return nn_offset(y, requant->zero_point, requant->min, requant->max);
+}
+
+static inline int32_t nn_affine_i64(int64_t acc, const nn_requant_affine *requant, uint32_t f) {
+    const int64_t y = nn_multiply_i64(acc, requant->multipliers[f], requant->shifts[f]);
+    return nn_offset(y, requant->zero_point, requant->min, requant->max);
+}
+
+/* clamp(sum / count, min, max), halves away from zero; |sum| + count / 2 < 2^31. */
+static inline int32_t nn_divide_away(int32_t sum, int32_t count, int32_t min, int32_t max) {
+    const int32_t y = (sum > 0 ? sum + count / 2 : sum - count / 2) / count;
+    return y < min ? min : y > max ? max : y;
+}
+
+/* ---- Float ---- */
+
 /* Saturation without scaling: the float kernels' activation. NaN passes. */
 static inline float nn_clamp_f32(float value, const nn_range_f32 *range) {
     return value < range->min ? range->min : value > range->max ? range->max : value;
@@ -139,6 +199,11 @@ static inline int32_t nn_round_f32(float x, int32_t min, int32_t max) {
     const int32_t whole = (int32_t)x;    /* toward zero */
     const float rest = x - (float)whole; /* exact */
     return whole + (rest >= 0.5f) - (rest < -0.5f);
+}
+
+/* The same with halves away from zero. */
+static inline int32_t nn_round_away_f32(float x, int32_t min, int32_t max) {
+    return x < 0.0f ? -nn_round_f32(-x, -max, -min) : nn_round_f32(x, min, max);
 }
 
 #ifdef __cplusplus

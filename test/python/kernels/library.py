@@ -25,6 +25,8 @@ WRAPPER = """
 void map_requant_i32(const int64_t *acc, uint32_t n, const nn_requant *r, int32_t *y);
 void map_requant_i64(const int64_t *acc, uint32_t n, const nn_requant *r, int32_t *y);
 void map_divide(const int64_t *sum, const int64_t *count, uint32_t n, const nn_requant *r, int32_t *y);
+void map_multiply(const int32_t *x, uint32_t n, int32_t multiplier, int32_t shift, int32_t *y);
+void map_multiply_wide(const int64_t *x, uint32_t n, int32_t multiplier, int32_t shift, int64_t *y);
 void map_exp(const float *x, uint32_t n, float *y);
 void map_round(const float *x, uint32_t n, int32_t min, int32_t max, int32_t *y);
 void map_requant_i32(const int64_t *acc, uint32_t n, const nn_requant *r, int32_t *y) {
@@ -35,6 +37,12 @@ void map_requant_i64(const int64_t *acc, uint32_t n, const nn_requant *r, int32_
 }
 void map_divide(const int64_t *sum, const int64_t *count, uint32_t n, const nn_requant *r, int32_t *y) {
     for (uint32_t i = 0; i < n; i++) y[i] = nn_divide_i32((int32_t)sum[i], (int32_t)count[i], r);
+}
+void map_multiply(const int32_t *x, uint32_t n, int32_t multiplier, int32_t shift, int32_t *y) {
+    for (uint32_t i = 0; i < n; i++) y[i] = nn_multiply_i32(x[i], multiplier, shift);
+}
+void map_multiply_wide(const int64_t *x, uint32_t n, int32_t multiplier, int32_t shift, int64_t *y) {
+    for (uint32_t i = 0; i < n; i++) y[i] = nn_multiply_i64(x[i], multiplier, shift);
 }
 void map_exp(const float *x, uint32_t n, float *y) {
     for (uint32_t i = 0; i < n; i++) y[i] = nn_exp_f32(x[i]);
@@ -89,6 +97,9 @@ KINDS = (
     *(Q8_PACKED, Q8_PACKED_WIDE, Q16_PACKED, Q16_PACKED_WIDE),
 )
 STORAGE_KINDS = (Q8, Q16, F32)
+A8 = Kind("a8", np.int8, np.int32, w_bits=8, bias_bits=20)
+A16 = Kind("a16", np.int16, np.int64, w_bits=8, bias_bits=40, w_dtype=np.int8)
+AFFINE_KINDS = (A8, A16)
 
 
 @dataclass(frozen=True)
@@ -110,6 +121,40 @@ class Requant:
 
 
 @dataclass(frozen=True)
+class Affine:
+    """The C structure nn_requant_affine."""
+
+    multipliers: tuple[int, ...]
+    shifts: tuple[int, ...]
+    zero: int
+    low: int
+    high: int
+
+    def to_c(self) -> ctypes.Structure:
+        count = len(self.shifts)
+        multipliers, shifts = (
+            (ctypes.c_int32 * count)(*self.multipliers),
+            (ctypes.c_int8 * count)(*self.shifts),
+        )
+        return CAffine(multipliers, shifts, self.zero, self.low, self.high)
+
+
+@dataclass(frozen=True)
+class AffineAdd:
+    """The C structure nn_add_affine: zero points and multipliers of a, b and y, shifts alike."""
+
+    zeros: tuple[int, int]
+    multipliers: tuple[int, int, int]
+    shifts: tuple[int, int, int]
+    zero: int
+    low: int
+    high: int
+
+    def to_c(self) -> ctypes.Structure:
+        return CAffineAdd(self.zeros, self.multipliers, self.shifts, self.zero, self.low, self.high)
+
+
+@dataclass(frozen=True)
 class Range:
     """The C structure nn_range_f32."""
 
@@ -127,6 +172,27 @@ class CRequant(ctypes.Structure):
         ("min", ctypes.c_int32),
         ("max", ctypes.c_int32),
         ("shifts", ctypes.POINTER(ctypes.c_int8)),
+    )
+
+
+class CAffine(ctypes.Structure):
+    _fields_ = (
+        ("multipliers", ctypes.POINTER(ctypes.c_int32)),
+        ("shifts", ctypes.POINTER(ctypes.c_int8)),
+        ("zero_point", ctypes.c_int32),
+        ("min", ctypes.c_int32),
+        ("max", ctypes.c_int32),
+    )
+
+
+class CAffineAdd(ctypes.Structure):
+    _fields_ = (
+        ("zeros", ctypes.c_int32 * 2),
+        ("multipliers", ctypes.c_int32 * 3),
+        ("shifts", ctypes.c_int8 * 3),
+        ("zero_point", ctypes.c_int32),
+        ("min", ctypes.c_int32),
+        ("max", ctypes.c_int32),
     )
 
 
@@ -173,7 +239,7 @@ class Library:
             if isinstance(argument, np.ndarray):
                 assert argument.flags.c_contiguous
                 converted.append(argument.ctypes.data_as(ctypes.c_void_p))
-            elif isinstance(argument, Requant | Range):
+            elif isinstance(argument, Requant | Range | Affine | AffineAdd):
                 converted.append(ctypes.byref(argument.to_c()))
             elif isinstance(argument, ctypes.Array):
                 converted.append(ctypes.byref(argument))
