@@ -159,9 +159,7 @@ def show(
     from .deploy import compile_variant, prepare_experiment, select
     from .report import terminal
 
-    settings, prepared, items = prepare_experiment(
-        experiment, [*(set or ()), f'deploy.quantize=["{type}"]']
-    )
+    settings, prepared, items = prepare_experiment(experiment, [*(set or ()), f'deploy.quantize=["{type}"]'])
     compiled = compile_variant(settings, prepared, select(items, model, run)[0])
     match stage:
         case Stage.import_:
@@ -174,6 +172,33 @@ def show(
             terminal.print_plan(console, compiled.program)
         case Stage.lower:
             terminal.print_program(console, compiled.program)
+
+
+@app.command()
+def quantize(
+    experiment: ExperimentPath,
+    report: Annotated[
+        bool, typer.Option("--report", help="explain one type layer by layer, and try others")
+    ] = False,
+    type: Annotated[
+        str | None, typer.Option("--type", help="type to report on (default: the first of integers)")
+    ] = None,
+    plot: Annotated[Path | None, typer.Option(help="write a plot of the report: .png, .svg or .pdf")] = None,
+    vectors: Annotated[int, typer.Option(min=1, help="test vectors of the report")] = 512,
+    set: Overrides = None,
+    model: ModelName = None,
+    run: Run = None,
+) -> None:
+    """Accuracy of every type in numpy, without C; with --report what quantization does to each layer."""
+    from .deploy import prepare_experiment, select
+    from .quantize import compare_types, explain
+
+    overrides = [*(set or ()), *([f'deploy.quantize=["{type}"]'] if type is not None else [])]
+    settings, prepared, items = prepare_experiment(experiment, overrides)
+    if report or plot is not None:
+        explain(settings, prepared, select(items, model, run), console, vectors, plot)
+    else:
+        compare_types(settings, prepared, items, console)
 
 
 @app.command()
@@ -192,9 +217,7 @@ def build(
     from .deploy import prepare_experiment, select
     from .firmware import check_memory
 
-    settings, prepared, items = prepare_experiment(
-        experiment, [*(set or ()), f'deploy.quantize=["{type}"]']
-    )
+    settings, prepared, items = prepare_experiment(experiment, [*(set or ()), f'deploy.quantize=["{type}"]'])
     variant = select(items, model, run)[0]
     target = None if board is None else load_board(board)
     made = prepare(settings, prepared, variant, out)
