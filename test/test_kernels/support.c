@@ -86,12 +86,32 @@ static int64_t halve_away(int64_t value, int32_t exponent) {
     return value < 0 ? -((-value + divisor / 2) / divisor) : (value + divisor / 2) / divisor;
 }
 
-int32_t oracle_affine(int64_t acc, const nn_requant_affine *requant, uint32_t f, bool wide) {
+/* acc * multiplier * 2^-right, halves up, by adding and shifting bit by bit. */
+static int64_t multiply_bits(int64_t acc, int32_t multiplier, int32_t right) {
+    int64_t y = 0;
+    bool half = false;
+    for (int32_t bit = 0; bit < 31 || bit < right; bit++) {
+        if (bit < 31 && (multiplier >> bit & 1)) {
+            y += acc;
+        }
+        if (bit < right) {
+            half = y & 1;
+            y = (y - half) / 2;
+        } else {
+            acc *= 2;
+        }
+    }
+    return y + half;
+}
+
+int32_t oracle_affine(int64_t acc, const nn_requant_affine *requant, uint32_t f, arithmetic how) {
     const int32_t shift = requant->shifts[f];
     int64_t multiplier = requant->multipliers[f];
     nn_requant half_up = {31, NN_ROUND_NEAREST, INT32_MIN, INT32_MAX, NULL};
     int64_t y;
-    if (wide) {
+    if (how == ONCE) {
+        y = multiply_bits(acc, requant->multipliers[f], 31 - shift);
+    } else if (how == WIDE) {
         multiplier = (multiplier + 32768) / 65536;
         half_up.shift = (int8_t)(15 - shift);
         y = oracle_round(acc * (multiplier < 32767 ? multiplier : 32767), 1, &half_up);

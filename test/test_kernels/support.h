@@ -40,7 +40,8 @@ int32_t oracle_round_filter(int64_t acc, const nn_requant *requant, uint32_t f);
 
 /* clamp(zero_point + acc * multipliers[f] * 2^(shifts[f] - 31)) with the roundings of the affine kernels, by
  * plain division; wide: those of 64-bit accumulators. */
-int32_t oracle_affine(int64_t acc, const nn_requant_affine *requant, uint32_t f, bool wide);
+typedef enum { TWICE, WIDE, ONCE } arithmetic; /* SPEC.md, section 9: multiply, wide, once */
+int32_t oracle_affine(int64_t acc, const nn_requant_affine *requant, uint32_t f, arithmetic how);
 
 float oracle_clamp(float value, const nn_range_f32 *range);
 

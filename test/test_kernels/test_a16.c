@@ -14,7 +14,8 @@
 #define RANDOM_W() (W) random_signed(8)
 #define WEIGHTS(w, filters, per_filter) w
 #define RANDOM_BIAS() random_signed(32) * (INT64_C(1) << 8)
-#define FINISH_FILTER(acc, out, f) (T) oracle_affine(acc, out, f, true)
+#define FINISH_FILTER(acc, out, f) (T) oracle_affine(acc, out, f, WIDE)
+#define FINISH_DENSE(acc, out, f) (T) oracle_affine(acc, out, f, ONCE)
 #define X_ZERO(shape) (shape)->x_zero
 #define OUTS outs
 #define OUT_COUNT 2u

@@ -14,7 +14,8 @@
 #define RANDOM_W() (W) random_signed(8)
 #define WEIGHTS(w, filters, per_filter) w
 #define RANDOM_BIAS() random_signed(18)
-#define FINISH_FILTER(acc, out, f) (T) oracle_affine(acc, out, f, false)
+#define FINISH_FILTER(acc, out, f) (T) oracle_affine(acc, out, f, TWICE)
+#define FINISH_DENSE(acc, out, f) (T) oracle_affine(acc, out, f, ONCE)
 #define X_ZERO(shape) (shape)->x_zero
 #define OUTS outs
 #define OUT_COUNT 2u

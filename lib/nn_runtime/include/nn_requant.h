@@ -149,6 +149,16 @@ static inline int64_t nn_multiply_i64(int64_t x, int32_t multiplier, int32_t shi
     return (x * reduced + ((int64_t)1 << (total - 1))) >> total;
 }
 
+/* The same with all bits of the multiplier and one rounding, halves up: |x| < 2^47 and shift -31..7, or
+ * |x| < 2^31 and shift -31..30. */
+static inline int64_t nn_multiply_once(int64_t x, int32_t multiplier, int32_t shift) {
+    const int32_t right = 31 - shift;
+    const int64_t high = (x >> 31) * multiplier; /* x * multiplier = high * 2^31 + low - half */
+    const int64_t low = (x & INT32_MAX) * multiplier + ((int64_t)1 << (right - 1));
+    return right >= 31 ? (high + (low >> 31)) >> (right - 31)
+                       : high * ((int64_t)1 << (31 - right)) + (low >> right);
+}
+
 /* clamp(y + zero, min, max); min, max and zero inside 16 bits. */
 static inline int32_t nn_offset(int64_t y, int32_t zero, int32_t min, int32_t max) {
     return y < min - zero ? min : y > max - zero ? max : (int32_t)y + zero;
@@ -162,6 +172,11 @@ static inline int32_t nn_affine_i32(int32_t acc, const nn_requant_affine *requan
 
 static inline int32_t nn_affine_i64(int64_t acc, const nn_requant_affine *requant, uint32_t f) {
     const int64_t y = nn_multiply_i64(acc, requant->multipliers[f], requant->shifts[f]);
+    return nn_offset(y, requant->zero_point, requant->min, requant->max);
+}
+
+static inline int32_t nn_affine_once(int64_t acc, const nn_requant_affine *requant, uint32_t f) {
+    const int64_t y = nn_multiply_once(acc, requant->multipliers[f], requant->shifts[f]);
     return nn_offset(y, requant->zero_point, requant->min, requant->max);
 }
 

@@ -27,6 +27,7 @@ void map_requant_i64(const int64_t *acc, uint32_t n, const nn_requant *r, int32_
 void map_divide(const int64_t *sum, const int64_t *count, uint32_t n, const nn_requant *r, int32_t *y);
 void map_multiply(const int32_t *x, uint32_t n, int32_t multiplier, int32_t shift, int32_t *y);
 void map_multiply_wide(const int64_t *x, uint32_t n, int32_t multiplier, int32_t shift, int64_t *y);
+void map_multiply_once(const int64_t *x, uint32_t n, int32_t multiplier, int32_t shift, int64_t *y);
 void map_exp(const float *x, uint32_t n, float *y);
 void map_round(const float *x, uint32_t n, int32_t min, int32_t max, int32_t *y);
 void map_requant_i32(const int64_t *acc, uint32_t n, const nn_requant *r, int32_t *y) {
@@ -43,6 +44,9 @@ void map_multiply(const int32_t *x, uint32_t n, int32_t multiplier, int32_t shif
 }
 void map_multiply_wide(const int64_t *x, uint32_t n, int32_t multiplier, int32_t shift, int64_t *y) {
     for (uint32_t i = 0; i < n; i++) y[i] = nn_multiply_i64(x[i], multiplier, shift);
+}
+void map_multiply_once(const int64_t *x, uint32_t n, int32_t multiplier, int32_t shift, int64_t *y) {
+    for (uint32_t i = 0; i < n; i++) y[i] = nn_multiply_once(x[i], multiplier, shift);
 }
 void map_exp(const float *x, uint32_t n, float *y) {
     for (uint32_t i = 0; i < n; i++) y[i] = nn_exp_f32(x[i]);

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ctypes
+from collections.abc import Callable
 from dataclasses import replace
 
 import numpy as np
@@ -35,8 +36,7 @@ def affine_outs(draw: Draw, kind: Kind, shifts: tuple[int, int], filters: int = 
     return Affine(tuple(multipliers), tuple(own), draw(zero_points(kind)), low, high)
 
 
-def finish(acc: Array, out: Affine, wide: bool) -> Array:
-    multiply = affine_math.multiply_wide if wide else affine_math.multiply
+def finish(acc: Array, out: Affine, multiply: Callable[..., Array] = affine_math.multiply) -> Array:
     y = multiply(acc, np.array(out.multipliers), np.array(out.shifts)) + out.zero
     return np.clip(y, out.low, out.high)
 
@@ -57,6 +57,24 @@ def test_wide_multiplication(library: Library, x: int, multiplier: int, shift: i
     assert y.tolist() == affine_math.multiply_wide(np.array([x]), multiplier, shift).tolist()
 
 
+@settings(max_examples=500, deadline=None)
+@given(
+    st.one_of(
+        st.tuples(st.integers(1 - 2**47, 2**47 - 1), st.integers(-31, 7)),
+        st.tuples(INT32, st.integers(-31, 30)),
+    ),
+    MULTIPLIERS,
+)
+def test_multiplication_with_one_rounding(
+    library: Library, x_shift: tuple[int, int], multiplier: int
+) -> None:
+    x, shift = x_shift
+    y = np.zeros(1, np.int64)
+    library.call("map_multiply_once", np.array([x], np.int64), 1, multiplier, shift, y)
+    assert y.tolist() == [(x * multiplier * 2**62 // 2 ** (92 - shift) + 1) // 2]
+    assert y.tolist() == affine_math.multiply_once(np.array([x]), multiplier, shift).tolist()
+
+
 @EACH
 def test_conv(library: Library, kind: Kind) -> None:
     @settings(max_examples=100, deadline=None)
@@ -68,7 +86,8 @@ def test_conv(library: Library, kind: Kind) -> None:
         x = numbers(rng, (s.in_h, s.in_w, s.in_c), kind, kind.bits)
         w = numbers(rng, (s.out_c, s.k_h, s.k_w, s.in_c // s.groups), kind, kind.w_bits)
         bias = numbers(rng, (s.out_c,), kind, kind.bias_bits)
-        expected = finish(oracle.conv(x, w, bias, s), out, kind is A16).astype(kind.dtype)
+        multiply = affine_math.multiply_wide if kind is A16 else affine_math.multiply
+        expected = finish(oracle.conv(x, w, bias, s), out, multiply).astype(kind.dtype)
         y = Output(expected.shape, kind.dtype)
         arrays = (x.astype(kind.dtype), *kind.weights(w, 8), bias.astype(kind.acc))
         library.call(f"nn_conv_{kind.name}", *arrays, shape_to_c(oracle.fields(s)), out, y.array)
@@ -87,7 +106,7 @@ def test_dense(library: Library, kind: Kind) -> None:
         x = numbers(rng, (channels,), kind, kind.bits)
         w = numbers(rng, (filters, channels), kind, kind.w_bits)
         bias = numbers(rng, (filters,), kind, kind.bias_bits)
-        expected = finish(bias + w @ x, out, kind is A16).astype(kind.dtype)
+        expected = finish(bias + w @ x, out, affine_math.multiply_once).astype(kind.dtype)
         y = Output(expected.shape, kind.dtype)
         arrays = (x.astype(kind.dtype), *kind.weights(w, 8), bias.astype(kind.acc))
         library.call(f"nn_dense_{kind.name}", *arrays, channels, filters, out, y.array)
@@ -178,7 +197,7 @@ def test_requantize(library: Library, kind: Kind) -> None:
         x = Output((rows, row), kind.dtype, numbers(rng, (rows, row), kind, kind.bits))
         between = numbers(rng, (rows, row + gap), kind, kind.bits).astype(kind.dtype)
         expected = between.copy()
-        expected[:, :row] = finish(x.array.astype(np.int64) - zero, out, wide=False)
+        expected[:, :row] = finish(x.array.astype(np.int64) - zero, out)
         y = x if gap == 0 and data.draw(st.booleans()) else Output(between.shape, kind.dtype, between)
         library.call(f"nn_requantize_{kind.name}", x.array, rows, row, row + gap, zero, out, y.array)
         assert y.checked().tobytes() == expected.tobytes()
