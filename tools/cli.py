@@ -81,15 +81,20 @@ def preprocess_data(experiment: ExperimentPath, set: Overrides = None) -> None:
 @app.command()
 def train(experiment: ExperimentPath, set: Overrides = None) -> None:
     """Train all models of an experiment, or load those that are trained already."""
+    from .deploy import tune
     from .experiment import load_experiment
     from .train.stages import preprocess_data as preprocess
     from .train.stages import train as train_all
 
     settings = load_experiment(experiment, set or ())
-    for model in train_all(settings, preprocess(settings)):
+    prepared = preprocess(settings)
+    models = train_all(settings, prepared)
+    for model in models:
         console.print(
             f"{model.path}: {model.parameters} parameters, float32 test accuracy {100 * model.test_accuracy:.2f} %"
         )
+    for _, tuned in tune(settings, prepared, models):
+        console.print(f"{tuned.path}: {tuned.type} test accuracy {100 * tuned.test_accuracy:.2f} %")
 
 
 @app.command()

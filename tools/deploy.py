@@ -20,6 +20,7 @@ from .codegen.render import render
 from .errors import UserError
 from .experiment import Experiment, load_experiment
 from .experiment import FixedPoint as FixedPointSection
+from .train import qat
 from .train.files import code_key, key_of
 from .train.stages import PreparedData, TrainedModel, preprocess_data, train
 
@@ -70,13 +71,26 @@ def compile_variant(experiment: Experiment, prepared: PreparedData, variant: Var
     scheme = scheme_of(experiment, variant.type)
     calibration = calibration_of(experiment, variant.type, prepared)
     name = f"{experiment.bench.name}/{variant.name}"
-    return compile_model(variant.model.path, name, scheme, calibration, experiment.deploy.prefix)
+    frozen = None
+    if any(step.type == variant.type for step in experiment.quantization_aware_training):
+        tuned = qat.read(variant.model.path.parent, variant.type)
+        if tuned is None:
+            raise UserError(
+                variant.folder, "quantization-aware training left nothing here", "run `microai train`"
+            )
+        frozen = tuned.frozen
+    return compile_model(
+        variant.model.path, name, scheme, calibration, experiment.deploy.prefix, frozen=frozen
+    )
 
 
 def generation_key(experiment: Experiment, prepared: PreparedData, variant: Variant) -> str:
     """Hash of all that decides the generated files of a variant."""
     section = experiment.quantization[variant.type]
+    trained = any(step.type == variant.type for step in experiment.quantization_aware_training)
+    tuned = qat.read(variant.model.path.parent, variant.type) if trained else None
     return key_of(
+        tuned=None if tuned is None else tuned.key,
         model=hashlib.sha256(variant.model.path.read_bytes()).hexdigest(),
         data=prepared.sha256,
         name=f"{experiment.bench.name}/{variant.name}",
@@ -119,13 +133,30 @@ def prepare_deploy(
     return True
 
 
+def tune(
+    experiment: Experiment, prepared: PreparedData, trained: Sequence[TrainedModel]
+) -> list[tuple[TrainedModel, qat.Tuned]]:
+    """Quantization-aware training of every trained model, in the types that it is asked for and [deploy] uses."""
+    tuned = []
+    for model in trained:
+        for step in experiment.quantization_aware_training:
+            if step.type in experiment.deploy.quantize:
+                scheme = scheme_of(experiment, step.type)
+                assert isinstance(scheme, FixedPoint)  # the experiment reader's check
+                calibration = calibration_of(experiment, step.type, prepared)
+                tuned.append((model, qat.tune(experiment, prepared, model, step, scheme, calibration)))
+    return tuned
+
+
 def prepare_experiment(
     path: Path, overrides: Sequence[str]
 ) -> tuple[Experiment, PreparedData, list[Variant]]:
     """Load an experiment, prepare its data, train or load its models; what is done already is not done again."""
     experiment = load_experiment(path, overrides)
     prepared = preprocess_data(experiment)
-    return experiment, prepared, variants(experiment, train(experiment, prepared))
+    trained = train(experiment, prepared)
+    tune(experiment, prepared, trained)
+    return experiment, prepared, variants(experiment, trained)
 
 
 def select(items: Sequence[Variant], model: str | None = None, run: int | None = None) -> list[Variant]:

@@ -9,7 +9,7 @@ from __future__ import annotations
 import sys
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Annotated, Any, Generic, Literal, TypeVar
+from typing import Annotated, Any, Literal
 
 from pydantic import Field, SerializeAsAny, ValidationError, field_validator, model_validator
 from pydantic_core import ErrorDetails
@@ -25,10 +25,10 @@ from .train.dataset import DatasetKind
 from .train.datasets import DATASETS
 from .train.model import ModelKind
 from .train.models import MODELS
-from .train.optimizer import OPTIMIZERS, SCHEDULERS, OptimizerKind, SchedulerKind
-from .train.postprocessing import POSTPROCESSING, PostprocessingKind
+from .train.optimizer import OPTIMIZERS, SCHEDULERS, Optimizer
+from .train.postprocessing import POSTPROCESSING, PostprocessingKind, QuantizationAwareTraining
 from .train.preprocessing import PREPROCESSING, PreprocessingKind
-from .train.section import Section, nearest
+from .train.section import Component, Section, nearest
 
 if sys.version_info >= (3, 11):
     import tomllib
@@ -40,15 +40,6 @@ Rounding = Literal["nearest", "floor", "trunc"]
 
 # Names become folders under build/ and parts of `--set` paths, hence no separators and no dots.
 Name = Annotated[str, Field(pattern=r"^[A-Za-z0-9_-]+$")]
-
-KindT = TypeVar("KindT", bound=Section)
-
-
-class Component(Section, Generic[KindT]):
-    """`kind` names an entry of a registry; `params` is that entry, made from the table of the same name."""
-
-    kind: str
-    params: SerializeAsAny[KindT]
 
 
 class Bench(Section):
@@ -80,21 +71,16 @@ class LearningFramework(Section):
     kind: Literal["keras"] = "keras"
 
 
-class Optimizer(Component[OptimizerKind]):
-    """[model_template.optimizer]"""
-
-    scheduler: Component[SchedulerKind] | None = None
-
-
 class Model(Component[ModelKind]):
     """[[model]], after the keys of [model_template] that it does not override have been filled in.
 
     load: path of a .keras or .h5 file, from the current folder; that model is taken as it is instead of
-    training one. disabled: left out.
+    training one. epochs: 0 leaves it untrained, for quantization-aware training from scratch. disabled: left
+    out.
     """
 
     name: Name
-    epochs: Annotated[int, Field(ge=1)] | None = None
+    epochs: Annotated[int, Field(ge=0)] | None = None
     batch_size: Annotated[int, Field(ge=1)] = 32
     load: str | None = None
     optimizer: Optimizer | None = None
@@ -261,6 +247,12 @@ class Experiment(Section):
         return self
 
     @property
+    def quantization_aware_training(self) -> tuple[QuantizationAwareTraining, ...]:
+        """The steps of [[postprocessing]] that train a type of numbers."""
+        steps = (step.params for step in self.postprocessing)
+        return tuple(step for step in steps if isinstance(step, QuantizationAwareTraining))
+
+    @property
     def models(self) -> tuple[Model, ...]:
         """The models that are not disabled, in the file's order."""
         return tuple(model for model in self.model if not model.disabled)
@@ -282,11 +274,25 @@ def load_experiment(path: Path, overrides: Sequence[str] = ()) -> Experiment:
     except ValidationError as error:
         raise _explain(error, Experiment, (), path, raw) from None
     _boards_exist(experiment.deploy, path)
+    _trained_types_exist(experiment, path)
     for index, kind in enumerate(experiment.deploy.quantize):
         if kind not in experiment.quantization:
             where = f"{path}: deploy.quantize[{index}]"
             raise UserError(where, f"unknown type {kind!r}", nearest(kind, experiment.quantization))
     return experiment
+
+
+def _trained_types_exist(experiment: Experiment, path: Path) -> None:
+    fixed = [name for name, section in experiment.quantization.items() if isinstance(section, FixedPoint)]
+    trained: list[str] = []
+    for index, step in enumerate(experiment.postprocessing):
+        if isinstance(step.params, QuantizationAwareTraining):
+            where, kind = f"{path}: postprocessing[{index}].params.type", step.params.type
+            if kind not in fixed:
+                raise UserError(where, f"{kind!r} is no fixed-point type", nearest(kind, fixed))
+            if kind in trained:
+                raise UserError(where, f"{kind!r} is trained by an earlier step too", "remove one of them")
+            trained.append(kind)
 
 
 def _boards_exist(deploy: Deploy, path: Path) -> None:

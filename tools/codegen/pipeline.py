@@ -15,6 +15,7 @@ from .lower import Program, lower
 from .passes import simplify
 from .plan import plan
 from .quantize.fixed_point import FixedPoint, quantize
+from .quantize.frozen import Frozen
 from .requant import Rounding
 
 BITS = {"int16": 16, "int8": 8}
@@ -57,10 +58,18 @@ def compile_graph(
     calibration: Sequence[Array],
     prefix: str = "model",
     remove_softmax: bool = False,
+    frozen: Frozen | None = None,
 ) -> Compiled:
-    """Run all stages after the frontend. `scheme` None keeps float32, for which no calibration is needed."""
+    """Run all stages after the frontend. `scheme` None keeps float32, for which no calibration is needed.
+
+    frozen: what quantization-aware training decided, in place of the graph's parameters and of calibration.
+    """
     simplified = simplify(graph, remove_softmax=remove_softmax)
-    quantized = simplified if scheme is None else quantize(simplified, calibration, scheme)
+    if frozen is not None:
+        assert isinstance(scheme, FixedPoint)
+        quantized = frozen.quantized(simplified, calibration, scheme)
+    else:
+        quantized = simplified if scheme is None else quantize(simplified, calibration, scheme)
     program = lower(quantized, plan(quantized), kernel_table(), prefix)
     return Compiled(graph, simplified, quantized, program)
 
@@ -72,8 +81,9 @@ def compile_model(
     calibration: Sequence[Array],
     prefix: str = "model",
     remove_softmax: bool = False,
+    frozen: Frozen | None = None,
 ) -> Compiled:
     """Import a model file and run all stages. Raises UserError for whatever cannot be deployed."""
     if scheme is not None and not calibration:
         raise UserError(path, "fixed point needs calibration data", "give --calibration samples.npz")
-    return compile_graph(import_model(path, name), scheme, calibration, prefix, remove_softmax)
+    return compile_graph(import_model(path, name), scheme, calibration, prefix, remove_softmax, frozen)

@@ -119,11 +119,17 @@ def prepare(graph: Graph, scheme: FixedPoint) -> Graph:
     return equalize(graph) if scheme.equalization else graph
 
 
-def quantize(graph: Graph, calibration: Sequence[Array], scheme: FixedPoint) -> Graph:
+def quantize(
+    graph: Graph, calibration: Sequence[Array], scheme: FixedPoint, forced: Chosen | None = None
+) -> Graph:
     """The integer graph; `calibration` is one float array [N, *shape] per graph input.
 
+    `forced`: formats decided elsewhere (quantization-aware training), for parameters that are taken as they
+    are; of the scheme only the roundings count then.
     Raises UserError naming the layer that does not exist, or whose numbers no accumulator can hold.
     """
+    if forced is not None:
+        return _integers(graph, forced, scheme, None)
     return quantize_nodes(prepare(graph, scheme), calibration, scheme)
 
 
@@ -131,8 +137,13 @@ def quantize_nodes(graph: Graph, calibration: Sequence[Array], scheme: FixedPoin
     """`quantize` for a graph that `prepare` has made."""
     check_layers(graph, scheme)
     chosen = choose_formats(graph, ranges(graph, calibration, scheme), scheme)
+    start = BiasCorrection.start
+    correction = start(graph, calibration, chosen.tensors) if scheme.bias_correction else None
+    return _integers(graph, chosen, scheme, correction)
+
+
+def _integers(graph: Graph, chosen: Chosen, scheme: FixedPoint, correction: BiasCorrection | None) -> Graph:
     formats = chosen.tensors
-    correction = BiasCorrection.start(graph, calibration, formats) if scheme.bias_correction else None
     inputs = {name: TensorType(graph.tensors[name].shape, formats[name]) for name in graph.inputs}
     nodes = []
     for node in graph.nodes:
