@@ -235,7 +235,7 @@ def build(
 def generate(
     model: Annotated[Path, typer.Argument(help="trained model (.keras, .h5)")],
     out: Annotated[Path, typer.Option(help="folder of the generated library")],
-    type: Annotated[str, typer.Option("--type", help="float32, int16 or int8")] = "int8",
+    type: Annotated[str, typer.Option("--type", help="float32, int16, int8, affine8 or affine16x8")] = "int8",
     calibration: Annotated[
         Path | None, typer.Option(help=".npz or .npy with real inputs [N, ...], one array per input")
     ] = None,

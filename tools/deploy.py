@@ -14,10 +14,11 @@ from pathlib import Path
 
 from .codegen.emit import emit, write_atomic
 from .codegen.formats import Array
-from .codegen.pipeline import Compiled, compile_model
+from .codegen.pipeline import Compiled, Scheme, compile_model
 from .codegen.quantize.fixed_point import FixedPoint
 from .codegen.render import render
 from .errors import UserError
+from .experiment import Affine as AffineSection
 from .experiment import Experiment, load_experiment
 from .experiment import FixedPoint as FixedPointSection
 from .train import qat
@@ -52,16 +53,16 @@ def variants(experiment: Experiment, trained: Sequence[TrainedModel]) -> list[Va
     ]
 
 
-def scheme_of(experiment: Experiment, kind: str) -> FixedPoint | None:
+def scheme_of(experiment: Experiment, kind: str) -> Scheme | None:
     """How to quantize to a type, from its [quantization.<type>] section; None for float32."""
     section = experiment.quantization[kind]
-    return section.scheme() if isinstance(section, FixedPointSection) else None
+    return section.scheme() if isinstance(section, (FixedPointSection, AffineSection)) else None
 
 
 def calibration_of(experiment: Experiment, kind: str, prepared: PreparedData) -> list[Array]:
     """The training vectors that ranges are taken from; none for float32."""
     section = experiment.quantization[kind]
-    if not isinstance(section, FixedPointSection):
+    if not isinstance(section, (FixedPointSection, AffineSection)):
         return []
     return [prepared.x_train[: section.calibration_vectors]]
 

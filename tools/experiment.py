@@ -15,6 +15,7 @@ from pydantic import Field, SerializeAsAny, ValidationError, field_validator, mo
 from pydantic_core import ErrorDetails
 
 from .boards.board import board_names
+from .codegen.quantize.affine import AffineScheme
 from .codegen.quantize.fixed_point import FixedPoint as FixedPointScheme
 from .codegen.quantize.fixed_point import Widths
 from .codegen.requant import Rounding as RoundingMode
@@ -175,17 +176,39 @@ class FixedPoint(QuantizationKind):
         )
 
 
+class Affine(QuantizationKind):
+    """kind = "affine": real = scale * (q - zero point), TensorFlow Lite's specification.
+
+    activations_bits: 8, or 16 (symmetric). Weights have 8, with a scale for each filter.
+    calibration_vectors: how many training vectors the ranges of activations are taken from, the first ones of
+    the training part; None is all.
+    """
+
+    activations_bits: Literal[8, 16] = 8
+    calibration_vectors: Annotated[int, Field(ge=1)] | None = None
+
+    def scheme(self) -> AffineScheme:
+        """What the generator is told."""
+        return AffineScheme(self.activations_bits)
+
+
 class Float(QuantizationKind):
     """kind = "float32": nothing to choose."""
 
 
-QUANTIZATIONS: Mapping[str, type[QuantizationKind]] = {"fixed_point": FixedPoint, "float32": Float}
+QUANTIZATIONS: Mapping[str, type[QuantizationKind]] = {
+    "fixed_point": FixedPoint,
+    "affine": Affine,
+    "float32": Float,
+}
 
 # The types that need no section, as the keys of one; a section of that name changes single keys.
 TYPES: Mapping[str, Mapping[str, object]] = {
     "float32": {"kind": "float32"},
     "int16": {"weights_bits": 16, "activations_bits": 16, "scale": "network"},
     "int8": {"weights_bits": 8, "activations_bits": 8, "scale": "layer"},
+    "affine8": {"kind": "affine", "activations_bits": 8},
+    "affine16x8": {"kind": "affine", "activations_bits": 16},
 }
 
 
@@ -193,8 +216,8 @@ class Deploy(Section):
     """[deploy]: what is generated, for which boards.
 
     target: names of folders under boards/; a single name may stand without brackets. quantize: the types to
-    generate, float32, int16, int8 or names of [quantization] sections. clock_hz: core clock; None is the
-    board's default. prefix: of all names in the generated C.
+    generate, float32, int16, int8, affine8, affine16x8 or names of [quantization] sections. clock_hz: core
+    clock; None is the board's default. prefix: of all names in the generated C.
     """
 
     target: Annotated[tuple[Name, ...], Field(min_length=1)] = ("nucleo_l452re",)

@@ -191,6 +191,11 @@ class Affine:
         return f"a{self.bits}"
 
     @property
+    def integers(self) -> str:
+        """Suffix of the kernels that move or compare integers, whatever they mean."""
+        return f"q{self.bits}"
+
+    @property
     def c_type(self) -> str:
         return f"int{self.bits}_t"
 
@@ -199,9 +204,11 @@ class Affine:
         return np.dtype(f"int{self.bits}")
 
     def quantize(self, real: Array) -> Array:
-        """Real numbers to stored integers, halves away from zero, saturating; computed in float32."""
-        scaled = np.asarray(real, np.float32) / np.float32(self.scale)
+        """Real numbers to stored integers, halves away from zero, saturating, NaN to the lowest; in float32."""
+        with np.errstate(over="ignore"):
+            scaled = np.asarray(real, np.float32) / np.float32(self.scale)
         rounded = np.copysign(np.floor(np.abs(scaled.astype(np.float64)) + 0.5), scaled)
+        rounded = np.where(np.isnan(rounded), -np.inf, rounded)
         clipped: Array = np.clip(rounded + self.zero_point, self.low, self.high).astype(self.dtype)
         return clipped
 

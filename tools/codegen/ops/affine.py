@@ -340,15 +340,12 @@ class AffineMaxPool(AffineOp):
     def lower(self, call: CallBuilder) -> None:
         shape = pool_shape(call, self.window)
         limits = (str(self.low), str(self.high))
-        call.kernel("pool_max", call.input(0), shape, *limits, call.output(), kind=integers(call))
+        call.kernel(
+            "pool_max", call.input(0), shape, *limits, call.output(), kind=output_format(call).integers
+        )
 
     def describe(self) -> str:
         return self.window.describe(3 if self.window.kernel[0] > 1 else 2)
-
-
-def integers(call: CallBuilder) -> str:
-    """Type of the kernels for which the integers are only integers, whatever they mean."""
-    return f"q{8 * call.type_of(call.node.name).format.bytes}"
 
 
 @to_affine.register
@@ -447,6 +444,12 @@ def rescaling(source: Affine, output: Affine, activation: Activation = NONE) -> 
     return AffineRequant.of([quantize_multiplier(source.scale / output.scale)], output, activation)
 
 
+def output_format(call: CallBuilder) -> Affine:
+    output = call.type_of(call.node.name).format
+    assert isinstance(output, Affine)
+    return output
+
+
 def lower_copy(
     call: CallBuilder,
     index: int,
@@ -458,12 +461,13 @@ def lower_copy(
 ) -> None:
     """Rows of input `index` to rows of the output, `stride` elements apart, rescaled unless `requant` is None."""
     extents = (f"{rows}u", f"{row}u", f"{stride}u")
-    source = call.type_of(call.node.inputs[index]).format
-    assert isinstance(source, Affine)
     if requant is None:
-        same = call.requant(Requant(0, Rounding.NEAREST, source.low, source.high))
-        call.kernel("copy", call.input(index), *extents, same, output, kind=integers(call))
+        fmt = output_format(call)
+        same = call.requant(Requant(0, Rounding.NEAREST, fmt.low, fmt.high))
+        call.kernel("copy", call.input(index), *extents, same, output, kind=fmt.integers)
     else:
+        source = call.type_of(call.node.inputs[index]).format
+        assert isinstance(source, Affine)
         finish = requant.lower(call, str(index))
         call.kernel("requantize", call.input(index), *extents, str(source.zero_point), finish, output)
 
@@ -555,10 +559,9 @@ class AffinePad(AffineOp):
         return pad_batch(x, self.amount, self.zero)
 
     def lower(self, call: CallBuilder) -> None:
-        fmt = call.type_of(call.node.name).format
-        assert isinstance(fmt, Affine)
+        fmt = output_format(call)
         same = call.requant(Requant(0, Rounding.NEAREST, fmt.low, fmt.high))
-        lower_pad(call, self.amount, same, self.zero, kind=integers(call))
+        lower_pad(call, self.amount, same, self.zero, kind=fmt.integers)
 
     def describe(self) -> str:
         return ",".join(map(str, self.amount))

@@ -32,8 +32,8 @@ from ..ops.pool import AvgPool, MaxPool
 from ..ops.softmax import Softmax
 from .calibration import extremes
 
-LARGEST_BIAS = {8: 1 << 30, 16: 1 << 46}
-"""By bits of the activations: half of what the accumulator holds."""
+LARGEST_BIAS = 1 << 30
+"""Half of what 32 bits hold; in 64 bits more would make the multiplier of the output too small for its shift."""
 
 
 @dataclass(frozen=True)
@@ -91,7 +91,7 @@ def affine_weights(op: Conv | Dense | BatchNorm, source: Affine) -> AffineWeight
     rows = op.kernel.reshape(len(op.kernel), -1).astype(np.float64)
     bias = op.bias.astype(np.float64)
     scales = np.maximum(
-        np.abs(rows).max(axis=1) / LARGEST_WEIGHT, np.abs(bias) / (source.scale * LARGEST_BIAS[source.bits])
+        np.abs(rows).max(axis=1) / LARGEST_WEIGHT, np.abs(bias) / (source.scale * LARGEST_BIAS)
     )
     smallest = np.finfo(np.float32).tiny
     scales = np.where(scales < smallest, 1.0, scales).astype(np.float32)  # weights and bias 0: any will do
