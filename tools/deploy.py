@@ -72,24 +72,36 @@ def compile_variant(experiment: Experiment, prepared: PreparedData, variant: Var
     scheme = scheme_of(experiment, variant.type)
     calibration = calibration_of(experiment, variant.type, prepared)
     name = f"{experiment.bench.name}/{variant.name}"
-    frozen = None
-    if any(step.type == variant.type for step in experiment.quantization_aware_training):
-        tuned = qat.read(variant.model.path.parent, variant.type)
-        if tuned is None:
-            raise UserError(
-                variant.folder, "quantization-aware training left nothing here", "run `microai train`"
-            )
-        frozen = tuned.frozen
+    tuned = tuned_of(experiment, variant)
     return compile_model(
-        variant.model.path, name, scheme, calibration, experiment.deploy.prefix, frozen=frozen
+        variant.model.path,
+        name,
+        scheme,
+        calibration,
+        experiment.deploy.prefix,
+        frozen=None if tuned is None else tuned.frozen,
     )
+
+
+def tuned_of(experiment: Experiment, variant: Variant) -> qat.Tuned | None:
+    """What quantization-aware training made of a variant; None where there is none for its type.
+
+    Raises UserError where there is one and it has not been done.
+    """
+    if all(step.type != variant.type for step in experiment.quantization_aware_training):
+        return None
+    tuned = qat.read(variant.model.path.parent, variant.type)
+    if tuned is None:
+        raise UserError(
+            variant.folder, "quantization-aware training left nothing here", "run `microai train`"
+        )
+    return tuned
 
 
 def generation_key(experiment: Experiment, prepared: PreparedData, variant: Variant) -> str:
     """Hash of all that decides the generated files of a variant."""
     section = experiment.quantization[variant.type]
-    trained = any(step.type == variant.type for step in experiment.quantization_aware_training)
-    tuned = qat.read(variant.model.path.parent, variant.type) if trained else None
+    tuned = tuned_of(experiment, variant)
     return key_of(
         tuned=None if tuned is None else tuned.key,
         model=hashlib.sha256(variant.model.path.read_bytes()).hexdigest(),

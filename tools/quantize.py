@@ -11,7 +11,7 @@ from rich.table import Table
 from .codegen import reference
 from .codegen.compare import accuracy, agreement
 from .codegen.quantize.fixed_point import FixedPoint, prepare
-from .deploy import Variant, calibration_of, compile_variant, scheme_of
+from .deploy import Variant, calibration_of, compile_variant, scheme_of, tuned_of
 from .errors import UserError
 from .evaluate import spread
 from .experiment import Experiment
@@ -59,7 +59,13 @@ def explain(
     compiled = compile_variant(experiment, prepared, chosen)
     few = spread(len(prepared.x_test), vectors)
     x, labels = prepared.x_test[few], prepared.y_test[few]
-    graph = prepare(compiled.simplified, scheme) if isinstance(scheme, FixedPoint) else compiled.simplified
+    tuned = tuned_of(experiment, chosen)
+    if tuned is not None:
+        graph = tuned.frozen.applied(compiled.simplified)
+    else:
+        graph = (
+            prepare(compiled.simplified, scheme) if isinstance(scheme, FixedPoint) else compiled.simplified
+        )
     report = analyse(graph, compiled.quantized, x, labels)
     if isinstance(scheme, FixedPoint):
         calibration = calibration_of(experiment, chosen.type, prepared)

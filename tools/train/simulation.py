@@ -124,11 +124,11 @@ def snapped(
 
 
 def learnable(x: Any, log_step: Any, bounds: tuple[float, float], rounding: Rounding) -> Any:
-    """`snapped` with ``frac = -round(log_step)``, whose value does not change `x`'s gradient but gets its own.
+    """Zeros of x's shape, to be added to ``snapped(x, -round(log_step), ...)``: they carry the step's gradient.
 
-    Learned step size (Esser et al., arXiv:1902.08153) for steps that are powers of two: the gradient of
-    log_step [one, or one for each index of x's first axis] is such that the step changes by the same share
-    as there. Multiply x's own quantization by nothing: returns zeros to add to it.
+    Learned step size (Esser et al., arXiv:1902.08153) for steps that are powers of two. log_step: base-2
+    logarithm, one for all of x or one for each index of its first axis. Its gradient is scaled so that the
+    step changes by the share by which it would change there, and is clipped to -1..1.
     """
     step = power_of_two(tf.round(log_step), x.dtype)
 
