@@ -35,11 +35,18 @@ class Memory:
 
 @dataclass(frozen=True)
 class Power:
-    """Current in mA at a voltage in V while the core computes, and where the figures are from."""
+    """Current while the core computes, in mA at `voltage` V and `clock_hz`, and asleep with RAM and clock kept, in uA.
+
+    `uncertainty`: how far an energy from these may be off, as a fraction.
+    """
 
     current_ma: float
     voltage: float
+    clock_hz: int
+    uncertainty: float
     source: str
+    sleep_ua: float
+    sleep_source: str
 
 
 @dataclass(frozen=True)
@@ -150,7 +157,11 @@ def load_board(name: str, boards: Path | None = None) -> Board:
         power=Power(
             current_ma=_number(path, power, "current_ma"),
             voltage=_number(path, power, "voltage"),
+            clock_hz=_get(path, power, "clock_hz", int),
+            uncertainty=_number(path, power, "uncertainty"),
             source=_get(path, power, "source", str),
+            sleep_ua=_number(path, power, "sleep_ua"),
+            sleep_source=_get(path, power, "sleep_source", str),
         ),
         uart=UartPort(
             peripheral=_get(path, uart, "peripheral", str),
@@ -180,12 +191,14 @@ def _timing(path: Path, table: Mapping[str, Any]) -> Timing:
     """[timing.core], [timing.flash] and, where part of RAM is slower, [timing.ram]; each key is a field."""
 
     def section(name: str, kind: type[T]) -> T:
-        found = _get(path, table, name, dict)
+        found = _get(path, table, name, dict, "timing.")
         values: dict[str, Any] = {}
         for field in fields(kind):  # type: ignore[arg-type]
             value = _number(path, found, field.name, f"timing.{name}.")
             if value < 0 or (field.type == "int" and value % 1):
-                raise UserError(path, f"timing.{name}.{field.name} = {value:g}", "give a number of cycles or bytes")
+                raise UserError(
+                    path, f"timing.{name}.{field.name} = {value:g}", "give a number of cycles or bytes"
+                )
             values[field.name] = int(value) if field.type == "int" else value
         return kind(**values)
 

@@ -75,7 +75,7 @@ class CycleCounter:
     ) -> None:
         self.blocks: dict[int, Block] = {}
         self._uc = uc
-        self._core = board.timing.core
+        self.core = board.timing.core
         self._clock = clock
         self._on_decode = on_decode
         self._on_limit = on_limit
@@ -89,7 +89,7 @@ class CycleCounter:
         for place, callback in zip((native.ON_MISS, native.ON_LIMIT), self._callbacks, strict=True):
             words[place] = ctypes.cast(callback, ctypes.c_void_p).value or 0
         words[native.FLASH_ORIGIN], words[native.FLASH_END] = flash.origin, flash.end
-        words[native.TAKEN_BRANCH] = self._core.taken_branch * PARTS
+        words[native.TAKEN_BRANCH] = self.core.taken_branch * PARTS
         # Record 0 stands for "none": it takes what happens before the first block.
         words[native.BLOCK], words[native.BLOCK_COUNT] = native.BLOCKS, 1
         clock.share(words[: native.LIMIT + 1])
@@ -169,7 +169,9 @@ class CycleCounter:
         if shape is not None:
             self._words[at + native.CACHE_WAYS] = shape.ways
             self._words[at + native.CACHE_SETS] = shape.lines // shape.ways
-            self._words[at + native.CACHE_LINE_SHIFT] = (shape.line_bytes // shape.piece_bytes).bit_length() - 1
+            self._words[at + native.CACHE_LINE_SHIFT] = (
+                shape.line_bytes // shape.piece_bytes
+            ).bit_length() - 1
 
     def _limit(self, _address: int, _size: int) -> None:
         self._on_limit()
@@ -192,7 +194,7 @@ class CycleCounter:
                 instructions = decode(code, address)
 
         def costs(variant: Variant) -> tuple[int, ...]:
-            return tuple(cost(instructions, i, self._core, variant) for i in range(own))
+            return tuple(cost(instructions, i, self.core, variant) for i in range(own))
 
         expected = costs(Variant.INTERLOCK)
         words = self._words

@@ -47,6 +47,10 @@ _INT_LOADS = {"ldr", "ldrb", "ldrh", "ldrsb", "ldrsh"}
 # Their destination is also a source, which capstone 5 does not say.
 _ACCUMULATE_64 = ("smlal", "umlal", "umaal", "smlsld")
 _STORES = {"str", "strb", "strh", "strd", "vstr"}
+_LOAD_NAMES, _STORE_NAMES = (
+    ("ldr", "ldm", "pop", "vldr", "vldm", "vpop"),
+    ("str", "stm", "push", "vstr", "vstm", "vpush"),
+)
 _MULTIPLY_ACCUMULATE = {"vfma", "vfms", "vfnma", "vfnms", "vmla", "vmls", "vnmla", "vnmls"}
 _FP_ARITHMETIC = {"vadd", "vsub", "vmul", "vnmul", "vabs", "vneg", "vcvt", "vcvtr", "vcvtb", "vcvtt"}
 _MEMORY = _INT_LOADS | _STORES | _BLOCK_TRANSFERS | {"ldrd", "vldr"}
@@ -83,6 +87,15 @@ class Instruction:
     def is_fp(self) -> bool:
         """The FPU takes part."""
         return self.name.startswith("v")
+
+    @property
+    def kind(self) -> str:
+        """ "branches", "loads", "stores" or "arithmetic"."""
+        if self.is_branch:
+            return "branches"
+        if self.name.startswith(_LOAD_NAMES):
+            return "loads"
+        return "stores" if self.name.startswith(_STORE_NAMES) else "arithmetic"
 
 
 def _make_disassembler() -> Any:

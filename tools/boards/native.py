@@ -32,7 +32,11 @@ FLASH_ORIGIN, FLASH_END = 4, 5
 ON_MISS, ON_LIMIT = 6, 7  # addresses of functions (block address, size)
 TAKEN_BRANCH = 8
 FETCH_WAIT, DATA_WAIT, PREFETCH, PIECE_SHIFT = 9, 10, 11, 12
-NEXT_PIECE, NEXT_READY, LAST_PIECE = 13, 14, 15  # prefetch: piece on its way, when it is there; the piece in the buffer
+NEXT_PIECE, NEXT_READY, LAST_PIECE = (
+    13,
+    14,
+    15,
+)  # prefetch: piece on its way, when it is there; the piece in the buffer
 SLOW_WAIT = 16
 BLOCK_COUNT = 17
 INSTRUCTION_CACHE, DATA_CACHE = 18, 19  # where each cache starts

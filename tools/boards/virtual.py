@@ -96,6 +96,8 @@ class VirtualBoard:
     fast and time passes only on the serial line. `deliver_faults` gives bad accesses and undefined
     instructions to the firmware as hard faults, as the chip would, instead of stopping the board.
 
+    `on_cycles_read(cycles)` may be set: it is called when the firmware reads the cycle counter.
+
     Raises UserError if the image does not fit the board.
     """
 
@@ -107,6 +109,7 @@ class VirtualBoard:
         self.clock = Clock()
         self.line = SerialLine()
         self.resets = 0
+        self.on_cycles_read: Callable[[int], None] = lambda cycles: None
         self._deliver_faults = deliver_faults
         self._request: _Request | None = None
         self._exception = 0
@@ -116,7 +119,9 @@ class VirtualBoard:
         self._uc.ctl_set_cpu_model(regs.UC_CPU_ARM_CORTEX_M4)
         self._map_memories()
         self._load()
-        self._core = CortexM4(self._now, lambda: self._ask(_Request.RESET))
+        self._core = CortexM4(
+            self._now, lambda: self._ask(_Request.RESET), lambda cycles: self.on_cycles_read(cycles)
+        )
         self._chip = _make_chip(board, self.clock, self.line, lambda: self._ask(_Request.IDLE))
         self._bus = Bus(self._core.peripherals + self._chip.peripherals, NAMES + self._chip.names)
         self._map_peripherals()
