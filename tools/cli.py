@@ -290,6 +290,67 @@ def load_calibration(path: Path) -> list[np.ndarray]:
     return [array.astype(np.float32) for array in arrays]
 
 
+@app.command()
+def profile(
+    subject: Annotated[
+        Path,
+        typer.Argument(
+            metavar="EXPERIMENT|MODEL|IMAGE", help="experiment (.toml), model (.keras, .h5) or image (.elf)"
+        ),
+    ],
+    board: Annotated[str, typer.Option(help="the board that is emulated")],
+    type: TypeOption = Type.int8,
+    untrained: Annotated[
+        bool, typer.Option("--untrained", help="of an experiment: random weights, no data set, no training")
+    ] = False,
+    set: Overrides = None,
+    model: ModelName = None,
+    calibration: Annotated[
+        Path | None, typer.Option(help="of a model file: .npz or .npy with inputs (default: random ones)")
+    ] = None,
+    json: Annotated[Path | None, typer.Option("--json", help="write the figures to this file")] = None,
+    plot: Annotated[
+        Path | None, typer.Option(help="draw cycles by layer and memory over time (.png, .svg, .pdf)")
+    ] = None,
+    top: Annotated[int, typer.Option(min=0, help="show so many of the most expensive blocks")] = 0,
+    rate: Annotated[
+        float | None, typer.Option(min=0.0, help="inferences a second: mean current and battery life")
+    ] = None,
+    battery: Annotated[
+        float, typer.Option(min=0.0, help="capacity of the battery in mAh (with --rate)")
+    ] = 225.0,
+    max_seconds: Annotated[float, typer.Option(help="give up on an image after this time")] = 300.0,
+) -> None:
+    """What a network costs on a board: cycles by layer and function, energy, ROM, RAM, stack."""
+    from . import profile as profiler
+    from .boards.board import load_board
+    from .report.profile import plot_profile, print_profile
+
+    target = load_board(board)
+    kind = subject.suffix
+    for given, wanted, name in (
+        (untrained or bool(set) or model is not None, ".toml", "--untrained, --set and --model are"),
+        (calibration is not None, None, "--calibration is"),
+    ):
+        if given and (kind != wanted if wanted else kind in (".toml", ".elf")):
+            raise UserError(
+                subject, f"{name} not for it", f"give {'an experiment' if wanted else 'a model file'}"
+            )
+    if kind == ".toml":
+        made = profiler.of_experiment(subject, set or (), type.value, target, model, untrained)
+    elif kind in (".keras", ".h5", ".hdf5"):
+        arrays = [] if calibration is None else load_calibration(calibration)
+        made = profiler.of_model(subject, type.value, arrays, target, target.default_clock_hz)
+    else:
+        made = profiler.of_image(subject, target)
+    found = profiler.profile(made, max_seconds)
+    print_profile(console, found, top, rate, battery)
+    if json is not None:
+        profiler.write(found, json)
+    if plot is not None:
+        plot_profile(found, made.program, plot)
+
+
 @data_app.command("list")
 def data_list() -> None:
     """The data sets that experiments can name, and which of them are here."""

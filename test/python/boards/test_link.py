@@ -64,9 +64,9 @@ def test_all_requests(board: Board, firmware: Firmware, count: bool) -> None:
         assert 5 * bench.minimum <= bench.total <= 5 * bench.maximum
         assert link.selftest().ok
         if count:
-            # Two loops of 3000, at most 16 cycles each; the runs differ by the path of the calls at most.
+            # Two loops of 3000, at most 16 cycles each; the runs differ by the path of the calls and the flash caches.
             assert 30_000 < run.cycles < 100_000
-            assert abs(run.cycles - bench.minimum) < 10
+            assert abs(run.cycles - bench.minimum) < 50
             assert abs(sum(layer.cycles for layer in layers) - run.cycles) < 200
 
 

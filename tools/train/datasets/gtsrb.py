@@ -114,6 +114,9 @@ class Gtsrb(DatasetKind):
     the official zips, the Kaggle folder or zip, gtsrb_train.npz with gtsrb_test.npz.
     """
 
+    vector = (32, 32, 3)
+    class_count = 43
+
     def load(self) -> Dataset:
         found = _find()
         return _read_images(found) if isinstance(found, _Images) else _from_npz(*found)

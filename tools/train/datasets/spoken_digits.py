@@ -85,6 +85,9 @@ class SpokenDigits(DatasetKind):
     test part instead, none is trained on.
     """
 
+    vector = (39, 13)
+    class_count = 10
+
     source: Literal["auto", Source] = "auto"
     test_speaker: str | None = None
 
