@@ -299,7 +299,7 @@ def profile(
         ),
     ],
     board: Annotated[str, typer.Option(help="the board that is emulated")],
-    type: TypeOption = Type.int8,
+    type: TypeOption = "int8",
     untrained: Annotated[
         bool, typer.Option("--untrained", help="of an experiment: random weights, no data set, no training")
     ] = False,
@@ -337,10 +337,10 @@ def profile(
                 subject, f"{name} not for it", f"give {'an experiment' if wanted else 'a model file'}"
             )
     if kind == ".toml":
-        made = profiler.of_experiment(subject, set or (), type.value, target, model, untrained)
+        made = profiler.of_experiment(subject, set or (), type, target, model, untrained)
     elif kind in (".keras", ".h5", ".hdf5"):
         arrays = [] if calibration is None else load_calibration(calibration)
-        made = profiler.of_model(subject, type.value, arrays, target, target.default_clock_hz)
+        made = profiler.of_model(subject, type, arrays, target, target.default_clock_hz)
     else:
         made = profiler.of_image(subject, target)
     found = profiler.profile(made, max_seconds)

@@ -28,8 +28,7 @@ from .codegen.formats import Array
 from .codegen.graph import Graph
 from .codegen.host import pack
 from .codegen.lower import Program
-from .codegen.pipeline import Compiled, compile_graph, scheme_for
-from .codegen.quantize.fixed_point import FixedPoint
+from .codegen.pipeline import Compiled, Scheme, compile_graph, scheme_for
 from .codegen.reference import stored
 from .codegen.render import render
 from .errors import UserError
@@ -114,7 +113,7 @@ def of_image(elf: Path, board: Board) -> Subject:
 
 def of_graph(
     graph: Graph,
-    scheme: FixedPoint | None,
+    scheme: Scheme | None,
     kind: str,
     calibration: Sequence[Array],
     board: Board,
