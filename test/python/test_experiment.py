@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 from microai.errors import UserError
-from microai.experiment import Experiment, load_experiment
+from microai.experiment import Affine, Experiment, load_experiment
 from microai.train.models.mlp import Mlp
 from microai.train.models.resnetv1 import ResNetV1
 from microai.train.optimizer import Sgd, Step
@@ -100,6 +100,15 @@ def test_one_target_needs_no_brackets(tmp_path: Path) -> None:
     assert read(tmp_path, GOOD, 'deploy.target="sparkfun_edge"').deploy.target == ("sparkfun_edge",)
 
 
+def affine_is(experiment: Experiment, name: str, bits: int, vectors: int | None) -> bool:
+    section = experiment.quantization[name]
+    return (
+        isinstance(section, Affine)
+        and section.scheme().bits == bits
+        and section.calibration_vectors == vectors
+    )
+
+
 @pytest.mark.parametrize(
     ("override", "value"),
     [
@@ -112,6 +121,8 @@ def test_one_target_needs_no_brackets(tmp_path: Path) -> None:
         ('quantization.int16={scale="network", frac=9}', lambda e: e.quantization["int16"].frac == 9),
         ("quantization.int16.frac=9", lambda e: e.quantization["int16"].frac == 9),
         ("quantization.int9.weights_bits=9", lambda e: e.quantization["int9"].weights_bits == 9),
+        ("quantization.affine16x8.calibration_vectors=9", lambda e: affine_is(e, "affine16x8", 16, 9)),
+        ('quantization.mine={kind="affine"}', lambda e: affine_is(e, "mine", 8, None)),
     ],
 )
 def test_overrides(tmp_path: Path, override: str, value: Any) -> None:
@@ -181,6 +192,9 @@ def test_overrides(tmp_path: Path, override: str, value: Any) -> None:
         ('bench={name="a", first_run=2}', "bench", "last_run must not be below first_run"),
         ('model.1.name="first"', "x.toml", "two models have the name 'first'"),
         ('quantization.int8={scale="layer", frac=3}', "quantization.int8", "one for the whole network"),
+        ("quantization.affine8.weights_bits=8", "affine8.weights_bits", "unknown key"),
+        ("quantization.affine8.activations_bits=9", "affine8.activations_bits", "expected 8 or 16, got 9"),
+        ("quantization.affine8.calibration_vectors=0", "affine8.calibration_vectors", "equal to 1, got 0"),
         ('quantization.int8={scale="channel"}', "int8.scale", "expected 'network', 'layer' or 'filter'"),
         (
             'deploy.quantize=["int7"]',

@@ -41,6 +41,10 @@ def scheme_for(
     if kind == "float32":
         return None
     if kind in AFFINE_BITS:
+        if (scale, frac, weight_rounding, rounding) != ("layer", None, "nearest", "nearest"):
+            raise UserError(
+                kind, "its scales and roundings are given", "leave out --scale, --frac and --rounding"
+            )
         return AffineScheme(AFFINE_BITS[kind])
     roundings = {name.lower(): value for name, value in Rounding.__members__.items()}
     for what, word, known in (

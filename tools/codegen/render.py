@@ -128,7 +128,8 @@ def manifest(program: Program) -> dict[str, object]:
         t = program.graph.tensors[name]
         meaning: dict[str, object] = {}
         if isinstance(t.format, Fixed):
-            meaning = {"bits": t.format.bits, "frac": t.format.frac}
+            zero = {"zero_point": t.format.zero} if t.format.unsigned else {}
+            meaning = {"bits": t.format.bits, "frac": t.format.frac, **zero}
         elif isinstance(t.format, Affine):
             meaning = {"bits": t.format.bits, "scale": t.format.scale, "zero_point": t.format.zero_point}
         return {"shape": list(t.shape), "dtype": str(t.format.dtype), "bytes": t.bytes, **meaning}

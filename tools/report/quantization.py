@@ -17,6 +17,7 @@ from ..codegen.compare import accuracy, agreement
 from ..codegen.emit import write_atomic
 from ..codegen.formats import Array, Float32, Format
 from ..codegen.graph import Graph, Node
+from ..codegen.ops.affine import AffineOp
 from ..codegen.ops.base import FixedOp
 from ..codegen.ops.conv import Conv, FixedConv
 from ..codegen.ops.dense import Dense, FixedDense
@@ -131,7 +132,7 @@ def analyse(graph: Graph, integers: Graph, x: Array, labels: Array) -> Quantizat
         alone = one_layer(graph, exact, name, node, tensor.format)
         op = node.op if node is not None else None
         weighted = isinstance(op, (FixedConv, FixedDense))
-        accumulator = op.accumulator if isinstance(op, FixedOp) else None
+        accumulator = op.accumulator if isinstance(op, (FixedOp, AffineOp)) else None
         layers.append(
             LayerError(
                 name=name,

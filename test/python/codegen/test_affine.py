@@ -289,6 +289,8 @@ def test_other_widths_are_refused() -> None:
         AffineScheme(12)
     with pytest.raises(UserError, match="affine8, affine16x8"):
         scheme_for("affine4")
+    with pytest.raises(UserError, match="leave out --scale, --frac and --rounding"):
+        scheme_for("affine8", "network", 4)
 
 
 @BOTH

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from dataclasses import replace
 
 import numpy as np
@@ -20,6 +21,7 @@ from microai.codegen.quantize.calibration import Histogram, cut, mean_square_err
 from microai.codegen.quantize.equalization import equalize
 from microai.codegen.quantize.fixed_point import FixedPoint, Widths, quantize
 from microai.codegen.reference import outputs, stored, tensors
+from microai.codegen.render import render
 from microai.codegen.requant import Rounding
 from microai.errors import UserError
 
@@ -362,6 +364,15 @@ def test_unsigned_activations_gain_one_bit() -> None:
         for g in inner
     ]
     assert noise[1] < noise[0] / 3
+
+
+def test_the_manifest_says_what_stored_numbers_mean() -> None:
+    graph = chain(conv(1, 8, 4, activation=RELU), conv(3, 8, 8))
+    program = compile_graph(graph, FixedPoint(8, unsigned=True), [normal(4, 8, 16, 4)]).program
+    first, second = json.loads(render(program)["manifest.json"])["layers"]
+    fmt = program.graph.tensors["a"].format
+    assert (first["bits"], first["frac"], first["zero_point"]) == (8, fmt.frac, -128)  # type: ignore[union-attr]
+    assert second["bits"] == 8 and "zero_point" not in second
 
 
 @settings(max_examples=40, deadline=None)

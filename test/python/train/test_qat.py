@@ -126,6 +126,30 @@ def test_exported_integers_reach_the_simulated_accuracy(whole: Whole) -> None:
     assert any(isinstance(t.format, Fixed) and t.format.unsigned for t in graph.tensors.values())
 
 
+@pytest.mark.parametrize(
+    "overrides",
+    [
+        ("quantization.w2={weights_bits=3, scale='filter'}", f"{STEP}.ranges='learned'"),
+        (
+            "quantization.w2={weights_bits=16, activations_bits=16, scale='network', frac=9}",
+            f"{STEP}.ranges='frozen'",
+        ),
+    ],
+)
+def test_other_ranges_and_widths_are_exact_too(
+    whole: Whole, tmp_path: Path, overrides: tuple[str, ...]
+) -> None:
+    shutil.copytree(whole[0], tmp_path, ignore=shutil.ignore_patterns("qat_*"), dirs_exist_ok=True)
+    experiment = read(tmp_path, *overrides, f"{STEP}.epochs=2")
+    prepared, trained, (tuned,) = run(experiment, tmp_path)
+    (variant,) = [item for item in variants(experiment, [trained]) if item.type == "w2"]
+    graph = compile_variant(experiment, prepared, variant).quantized
+    scores = reference.outputs(graph, list(reference.stored(graph, [prepared.x_test])))[0]
+    assert accuracy(scores, prepared.y_test) == tuned.test_accuracy
+    if "frozen" in overrides[1]:
+        assert {fmt.frac for fmt in tuned.frozen.formats.tensors.values()} == {9}
+
+
 def test_training_recovers_what_two_bits_cost(whole: Whole) -> None:
     folder, prepared, trained, tuned = whole
     experiment = read(folder, "postprocessing=[]")
