@@ -3,7 +3,7 @@ EXPERIMENT ?= experiments/digits.toml
 PORT ?=
 
 BIN := .venv/bin
-C_SOURCES = $(shell find boards firmware lib/nn_runtime platform test/test_kernels -name '*.[ch]')
+C_SOURCES = $(shell find boards firmware lib/nn_runtime platform test/test_kernels test/test_calibrate -name '*.[ch]')
 
 .DEFAULT_GOAL := help
 .PHONY: help run test setup lint test-c test-device test-python clean
