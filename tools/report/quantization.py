@@ -39,7 +39,8 @@ class LayerError:
     weights); sqnr_weights: of its weights. None: no noise, no signal, or no weights. saturated: share of
     the float values that lie outside the output's format. accuracy_alone, agreement_alone: of the model with
     this layer alone quantized; agreement is the share of vectors that keep the class of the float model.
-    bound, accumulator_bits, headroom_bits: the largest magnitude that the accumulator can reach, its width, and the bits to spare.
+    bound, accumulator_bits, headroom_bits: the largest magnitude that the accumulator can reach, its width, and
+    the bits to spare.
     """
 
     name: str
