@@ -35,11 +35,12 @@ class LayerError:
     """One tensor of the integer graph against the float graph, over the report's vectors.
 
     output, weights: formats. sqnr: signal-to-quantization-noise ratio of the output in dB with everything
-    before it quantized too; sqnr_alone: with this layer alone quantized (its weights and its output);
-    sqnr_weights: of its weights. None: no noise, or no weights. saturated: share of the float values that lie
-    outside the output's format. accuracy_alone, agreement_alone: of the model with this layer alone quantized;
-    agreement is the share of vectors that keep the class of the float model. bound, accumulator_bits,
-    headroom_bits: the largest magnitude that the accumulator can reach, its width, and the bits to spare.
+    before it quantized too; sqnr_alone: with this layer alone quantized (its output and, of fixed point, its
+    weights); sqnr_weights: of its weights. None: no noise, no signal, or no weights. saturated: share of
+    the float values that lie outside the output's format. accuracy_alone, agreement_alone: of the model with
+    this layer alone quantized; agreement is the share of vectors that keep the class of the float model.
+    bound, accumulator_bits, headroom_bits: the largest magnitude that the accumulator can reach, its width, and
+    the bits to spare.
     """
 
     name: str
@@ -102,12 +103,10 @@ class QuantizationReport:
 
 
 def sqnr(exact: Array, found: Array) -> float | None:
-    """``10 log10(sum exact**2 / sum (found - exact)**2)`` in dB; None without noise, -inf without signal."""
+    """``10 log10(sum exact**2 / sum (found - exact)**2)`` in dB; None without noise or without signal."""
     noise = float(((found.astype(np.float64) - exact) ** 2).sum())
     signal = float((exact.astype(np.float64) ** 2).sum())
-    if noise == 0:
-        return None
-    return 10 * math.log10(signal / noise) if signal else -math.inf
+    return 10 * math.log10(signal / noise) if signal and noise else None
 
 
 def outside(values: Array, fmt: Format) -> float:
@@ -303,7 +302,7 @@ def plot_quantization(report: QuantizationReport, path: Path) -> None:
     axes.invert_yaxis()
     axes.set_xlabel("signal-to-quantization-noise ratio in dB")
     axes.set_title(report.name)
-    axes.legend()
+    figure.legend(loc="outside lower center", ncols=2)
     try:
         figure.savefig(path)
     except (OSError, ValueError) as error:
