@@ -2,6 +2,7 @@
 #include "support.h"
 #include "tests.h"
 #include <math.h>
+#include <string.h>
 
 #define T float
 #define ACC float
@@ -19,6 +20,14 @@
 static const nn_range_f32 outs[OUT_COUNT] = {{-INFINITY, INFINITY}, {0.0f, INFINITY}, {-0.5f, 0.75f}};
 
 #include "sums.inc"
+
+#define PACKED_BYTES(filters, k) (((filters) + 3u) / 4u * (k) * 16u)
+#define PACKED_AT(f, i, k) (((f) / 4u * (k) + (i)) * 4u + (f) % 4u)
+#define SCRATCH_WORDS(k, width) (0u * (width))
+#define SERVES(shape) ((shape)->dilation_w == 1u)
+#define CONV_PACKED(x, w, bias, shape, out, scratch, y)                                                      \
+    ((void)(scratch), nn_conv_packed_f32(x, w, bias, shape, out, y))
+#include "packed.inc"
 
 #define LEFTS(i, j)
 #define ADD(a, b, i, j) ((a) + (b))

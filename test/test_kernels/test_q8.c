@@ -1,6 +1,7 @@
 /* The kernels of type q8. */
 #include "support.h"
 #include "tests.h"
+#include <string.h>
 
 #define T int8_t
 #define ACC int32_t
@@ -21,6 +22,15 @@ static const nn_requant outs[OUT_COUNT] = {
 };
 
 #include "sums.inc"
+
+#define PACKED_BYTES(filters, k) (((filters) + 1u) / 2u * (((k) + 3u) / 4u) * 8u)
+#define PACKED_AT(f, i, k)                                                                                   \
+    (((f) / 2u * (((k) + 3u) / 4u) + (i) / 4u) * 8u + (i) % 2u * 4u + (i) % 4u / 2u * 2u + (f) % 2u)
+#define SCRATCH_WORDS(k, width) ((width) * (((k) + 3u) / 4u * 2u) + ((k) + 3u) / 4u)
+#define SERVES(shape) true
+#define CONV_PACKED(x, w, bias, shape, out, scratch, y)                                                      \
+    nn_conv_packed_q8(x, (const uint32_t *)(const void *)(w), bias, shape, out, scratch, y)
+#include "packed.inc"
 
 #define LEFTS(i, j) i, j,
 #define ADD(a, b, i, j) ((int64_t)(a) * (1 << (i)) + (int64_t)(b) * (1 << (j)))

@@ -15,7 +15,7 @@
  *
  * Rules for all kernels:
  *
- *   - The caller allocates every array, aligned for its element type. No kernel needs scratch memory, keeps
+ *   - The caller allocates every array, aligned for its element type, scratch memory included. No kernel keeps
  *     state between calls, allocates or recurses.
  *   - y must not overlap an input unless the kernel says "in place"; then y may be exactly that input.
  *   - Dimensions are 1..65535; `count`, `rows`, `row`, `in` and `out` are 0..2^32-1 as memory allows.
@@ -116,6 +116,29 @@ void nn_conv_q16_wide(const int16_t *NN_RESTRICT x, const int16_t *NN_RESTRICT w
                       int16_t *NN_RESTRICT y);
 void nn_conv_f32(const float *NN_RESTRICT x, const float *NN_RESTRICT w, const float *NN_RESTRICT bias,
                  const nn_conv_shape *shape, const nn_range_f32 *range, float *NN_RESTRICT y);
+
+/* ---- Convolution with packed weights ----
+ *
+ * The numbers of nn_conv_T with groups = 1, faster on cores with the DSP instructions of ARMv7E-M (f32: with an
+ * FPU); plain C elsewhere. A dense layer is a convolution of one position. K = KH * KW * C elements under the
+ * window, in the order kh, kw, c; weights beyond K or F are zero.
+ *
+ *   w q8   [F/2][K/4][2]: bytes of a word, first to last, of filters f, f+1: weights k of both, k+2 of both; in
+ *          the second word k+1 and k+3. Rounded up: (F+1)/2, (K+3)/4.
+ *   w q16  [F/2][K/2][2]: weights k (low half) and k+1 of filter f; in the second word of filter f+1.
+ *   w f32  [F/4][K][4]: weights k of four filters. Rounded up: (F+3)/4.
+ *
+ *   scratch  width * P + (K * sizeof(T) + 3) / 4 words; P = K/4 * 2 (q8) or K/2 (q16), rounded up; width = 4,
+ *            for an output of one position 1
+ */
+void nn_conv_packed_q8(const int8_t *NN_RESTRICT x, const uint32_t *NN_RESTRICT w,
+                       const int32_t *NN_RESTRICT bias, const nn_conv_shape *shape, const nn_requant *requant,
+                       uint32_t *NN_RESTRICT scratch, int8_t *NN_RESTRICT y);
+void nn_conv_packed_q16(const int16_t *NN_RESTRICT x, const uint32_t *NN_RESTRICT w,
+                        const int32_t *NN_RESTRICT bias, const nn_conv_shape *shape,
+                        const nn_requant *requant, uint32_t *NN_RESTRICT scratch, int16_t *NN_RESTRICT y);
+void nn_conv_packed_f32(const float *NN_RESTRICT x, const float *NN_RESTRICT w, const float *NN_RESTRICT bias,
+                        const nn_conv_shape *shape, const nn_range_f32 *range, float *NN_RESTRICT y);
 
 /* ---- Dense ----
  *

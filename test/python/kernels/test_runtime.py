@@ -28,6 +28,7 @@ def test_table_is_complete() -> None:
         for kind in STORAGE_KINDS
     }
     tested.add(("add", "q16_wide"))
+    tested |= {("conv_packed", kind.name) for kind in STORAGE_KINDS}
     functions = kernel_table().functions
     assert set(functions) == tested
     assert all(name == f"nn_{op}_{kind}" for (op, kind), name in functions.items())
