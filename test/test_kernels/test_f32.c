@@ -27,6 +27,8 @@ static const nn_range_f32 outs[OUT_COUNT] = {{-INFINITY, INFINITY}, {0.0f, INFIN
 #define SERVES(shape) ((shape)->dilation_w == 1u)
 #define CONV_PACKED(x, w, bias, shape, out, scratch, y)                                                      \
     ((void)(scratch), nn_conv_packed_f32(x, w, bias, shape, out, y))
+#define PACKED_OUTS OUTS
+#define PACKED_OUT_COUNT OUT_COUNT
 #include "packed.inc"
 
 #define LEFTS(i, j)

@@ -30,6 +30,13 @@ static const nn_requant outs[OUT_COUNT] = {
 #define SERVES(shape) true
 #define CONV_PACKED(x, w, bias, shape, out, scratch, y)                                                      \
     nn_conv_packed_q8(x, (const uint32_t *)(const void *)(w), bias, shape, out, scratch, y)
+
+static const nn_requant packed_outs[] = {
+    {8, NN_ROUND_FLOOR, -128, 127}, {10, NN_ROUND_FLOOR, 0, 127},   {9, NN_ROUND_FLOOR, -100, 99},
+    {8, NN_ROUND_FLOOR, 0, 100},    {0, NN_ROUND_FLOOR, -128, 127},
+};
+#define PACKED_OUTS packed_outs
+#define PACKED_OUT_COUNT 5u
 #include "packed.inc"
 
 #define LEFTS(i, j) i, j,

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from ..errors import UserError
+from .choose import Optimize, choose
 from .formats import Array
 from .frontends import import_model
 from .graph import Graph
@@ -58,11 +59,14 @@ def compile_graph(
     calibration: Sequence[Array],
     prefix: str = "model",
     remove_softmax: bool = False,
+    optimize: Optimize = "speed",
 ) -> Compiled:
     """Run all stages after the frontend. `scheme` None keeps float32, for which no calibration is needed."""
     simplified = simplify(graph, remove_softmax=remove_softmax)
     quantized = simplified if scheme is None else quantize(simplified, calibration, scheme)
-    program = lower(quantized, plan(quantized), kernel_table(), prefix)
+    choices = choose(quantized, optimize)
+    memory = plan(quantized, {name: choice.scratch for name, choice in choices.items()})
+    program = lower(quantized, memory, kernel_table(), prefix, choices)
     return Compiled(graph, simplified, quantized, program)
 
 
@@ -73,8 +77,9 @@ def compile_model(
     calibration: Sequence[Array],
     prefix: str = "model",
     remove_softmax: bool = False,
+    optimize: Optimize = "speed",
 ) -> Compiled:
     """Import a model file and run all stages. Raises UserError for whatever cannot be deployed."""
     if scheme is not None and not calibration:
         raise UserError(path, "fixed point needs calibration data", "give --calibration samples.npz")
-    return compile_graph(import_model(path, name), scheme, calibration, prefix, remove_softmax)
+    return compile_graph(import_model(path, name), scheme, calibration, prefix, remove_softmax, optimize)

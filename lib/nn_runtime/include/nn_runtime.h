@@ -123,6 +123,9 @@ void nn_conv_f32(const float *NN_RESTRICT x, const float *NN_RESTRICT w, const f
  * FPU); plain C elsewhere. A dense layer is a convolution of one position. K = KH * KW * C elements under the
  * window, in the order kh, kw, c; weights beyond K or F are zero.
  *
+ * Requires groups = 1; q8, q16: rounding FLOOR (a half added to the bias makes it NEAREST), shift 0..31; f32:
+ * dilation_w = 1.
+ *
  *   w q8   [F/2][K/4][2]: bytes of a word, first to last, of filters f, f+1: weights k of both, k+2 of both; in
  *          the second word k+1 and k+3. Rounded up: (F+1)/2, (K+3)/4.
  *   w q16  [F/2][K/2][2]: weights k (low half) and k+1 of filter f; in the second word of filter f+1.

@@ -9,6 +9,8 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from ..formats import Array
+from ..packed import pack_weights
+from ..requant import Rounding
 from .base import (
     NONE,
     Accumulator,
@@ -158,6 +160,9 @@ class Conv(FloatOp):
         return FixedConv(kernel, bias, self.window, self.groups, requant, accumulator=accumulator)
 
     def lower(self, call: CallBuilder) -> None:
+        if call.packed:
+            lower_packed(call, self.kernel, self.bias, self.window, call.range(self.activation))
+            return
         call.kernel(
             "conv",
             call.input(0),
@@ -199,6 +204,9 @@ class FixedConv(FixedOp):
         return oh * ow * self.kernel.size
 
     def lower(self, call: CallBuilder) -> None:
+        if call.packed:
+            lower_packed_fixed(call, self.kernel, self.bias, self.window, self.requant)
+            return
         call.kernel(
             "conv",
             call.input(0),
@@ -250,6 +258,43 @@ def conv_shape(call: CallBuilder, window: Window, groups: int) -> str:
             ".groups": groups,
         },
     )  # fmt: skip
+
+
+def lower_packed(call: CallBuilder, kernel: Array, bias: Array, window: Window, finish: str) -> None:
+    """Call the convolution with packed weights; kernel [F, ...]."""
+    table = call.table("kernel", pack_weights(kernel), f"packed for nn_conv_packed, F={len(kernel)}")
+    scratch = [call.scratch()] if kernel.dtype != np.float32 else []
+    call.kernel(
+        "conv_packed",
+        call.input(0),
+        table,
+        call.table("bias", bias, "[F]"),
+        conv_shape(call, window, 1),
+        finish,
+        *scratch,
+        call.output(),
+    )
+
+
+def rounding_half(requant: Requant) -> int:
+    """What rounding to nearest adds to the accumulator in front of the shift."""
+    return 1 << (requant.shift - 1) if requant.rounding is Rounding.NEAREST and requant.shift > 0 else 0
+
+
+def can_pack(requant: Requant, accumulator: Accumulator) -> bool:
+    """nn_conv_packed_T gives this output: a right shift, the half that rounding adds fits the accumulator."""
+    trunc = requant.rounding is Rounding.TRUNC and requant.shift > 0
+    fits = Accumulator(accumulator.bound + rounding_half(requant)).bits == 32
+    return requant.shift >= 0 and not trunc and fits
+
+
+def lower_packed_fixed(
+    call: CallBuilder, kernel: Array, bias: Array, window: Window, requant: Requant
+) -> None:
+    """The same in integers; the half that rounding to nearest adds is in the bias."""
+    half = rounding_half(requant)
+    floor = replace(requant, rounding=Rounding.FLOOR)
+    lower_packed(call, kernel, (bias + half).astype(bias.dtype), window, call.requant(floor))
 
 
 def describe_conv(kernel: Array, window: Window, groups: int, activation: str) -> str:

@@ -10,10 +10,13 @@ import numpy as np
 
 from ..formats import Array
 from .base import NONE, Accumulator, Activation, FixedFormats, FixedOp, FloatOp, Requant, Shape
-from .conv import exact_type, fixed_parameters
+from .conv import Window, exact_type, fixed_parameters, lower_packed, lower_packed_fixed
 
 if TYPE_CHECKING:
     from ..lower import CallBuilder
+
+# A dense layer is a convolution of one position.
+ONE_POSITION = Window((1, 1))
 
 
 def infer_dense(kernel: Array, inputs: Sequence[Shape]) -> Shape:
@@ -59,7 +62,10 @@ class Dense(FloatOp):
         return FixedDense(kernel, bias, requant, accumulator=accumulator)
 
     def lower(self, call: CallBuilder) -> None:
-        lower_dense(call, self.kernel, self.bias, call.range(self.activation), "")
+        if call.packed:
+            lower_packed(call, self.kernel, self.bias, ONE_POSITION, call.range(self.activation))
+        else:
+            lower_dense(call, self.kernel, self.bias, call.range(self.activation), "")
 
     def describe(self) -> str:
         return f"{self.kernel.shape[1]}->{self.kernel.shape[0]} {self.activation}".rstrip()
@@ -88,7 +94,10 @@ class FixedDense(FixedOp):
         return int(self.kernel.size)
 
     def lower(self, call: CallBuilder) -> None:
-        lower_dense(call, self.kernel, self.bias, call.requant(self.requant), self.accumulator.suffix)
+        if call.packed:
+            lower_packed_fixed(call, self.kernel, self.bias, ONE_POSITION, self.requant)
+        else:
+            lower_dense(call, self.kernel, self.bias, call.requant(self.requant), self.accumulator.suffix)
 
     def describe(self) -> str:
         return f"{self.kernel.shape[1]}->{self.kernel.shape[0]}"
