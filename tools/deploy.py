@@ -69,7 +69,10 @@ def compile_variant(experiment: Experiment, prepared: PreparedData, variant: Var
         section: FixedPointSection = getattr(experiment.quantization, variant.type)
         calibration = [prepared.x_train[: section.calibration_vectors]]
     name = f"{experiment.bench.name}/{variant.name}"
-    return compile_model(variant.model.path, name, scheme, calibration, experiment.deploy.prefix)
+    deploy = experiment.deploy
+    return compile_model(
+        variant.model.path, name, scheme, calibration, deploy.prefix, optimize=deploy.optimize
+    )
 
 
 def generation_key(experiment: Experiment, prepared: PreparedData, variant: Variant) -> str:
@@ -82,6 +85,7 @@ def generation_key(experiment: Experiment, prepared: PreparedData, variant: Vari
         type=variant.type,
         section=section.model_dump(),
         prefix=experiment.deploy.prefix,
+        optimize=experiment.deploy.optimize,
         code=generator_key(),
     )
 
