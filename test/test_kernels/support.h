@@ -5,7 +5,7 @@
 #include "nn_runtime.h"
 #include "unity_lite.h"
 
-enum { BUFFER_WORDS = 160, BUFFER_BYTES = 8 * BUFFER_WORDS };
+enum { BUFFER_WORDS = 360, BUFFER_BYTES = 8 * BUFFER_WORDS };
 
 /* A kernel's argument: a part of its own array, at the beginning or at the end of it. A kernel that leaves
  * the part leaves the array once in the two runs of each case (the sanitizers see that) or spoils the filling

@@ -1,7 +1,7 @@
 """Which kernel computes each layer, and the scratch memory it needs.
 
-`speed` takes the packed convolution wherever it gives the same numbers; `size` keeps the kernels that need
-neither scratch memory nor more than one copy of their code.
+`speed` takes the packed convolution wherever it gives the same numbers, for convolutions of width 3 in 8 bits
+Winograd's algorithm; `size` keeps the portable kernels, which need no scratch memory.
 """
 
 from __future__ import annotations
@@ -10,22 +10,34 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Literal, TypeAlias
 
-from .graph import Graph, Node
-from .ops.base import elements, hwc
-from .ops.conv import Conv, FixedConv, Window, can_pack
+import numpy as np
+
+from .formats import Array, Fixed
+from .graph import Graph, Node, TensorType
+from .ops.base import hwc
+from .ops.conv import Conv, FixedConv, Window, bound_of, can_pack
 from .ops.dense import Dense, FixedDense
-from .packed import scratch_bytes
+from .packed import scratch_bytes, scratch_bytes_wino
 
 Optimize: TypeAlias = Literal["speed", "size"]
 LARGEST_DIMENSION = 65535
+# Below these the transforms cost more than the multiplications that they save.
+WINO_POSITIONS = 8
+WINO_CHANNELS = 12
+# Blocks of 32 positions: larger ones gain less than 5 % and take more memory.
+WINO_GROUPS = 2
 
 
 @dataclass(frozen=True)
 class Choice:
-    """A kernel other than the portable one of the layer's own name; scratch memory in bytes."""
+    """A kernel other than the portable one of the layer's own name; scratch memory in bytes.
+
+    `groups` of 16 positions are computed at a time (Winograd's algorithm only).
+    """
 
     kernel: str
     scratch: int
+    groups: int = 0
 
 
 def choose(graph: Graph, optimize: Optimize) -> Mapping[str, Choice]:
@@ -37,7 +49,7 @@ def choose(graph: Graph, optimize: Optimize) -> Mapping[str, Choice]:
 
 
 def fastest(graph: Graph, node: Node) -> Choice | None:
-    """The packed convolution for ungrouped convolutions and dense layers that it can serve."""
+    """The fastest kernel for a convolution or dense layer, by a rule; None when only the portable one can serve."""
     op = node.op
     if not isinstance(op, Conv | FixedConv | Dense | FixedDense):
         return None
@@ -45,9 +57,24 @@ def fastest(graph: Graph, node: Node) -> Choice | None:
         return None
     window, groups = (op.window, op.groups) if isinstance(op, Conv | FixedConv) else (Window((1, 1)), 1)
     source = graph.tensors[node.inputs[0]]
-    if groups > 1 or hwc(source.shape)[2] > LARGEST_DIMENSION:
+    channels = hwc(source.shape)[2]
+    if groups > 1 or channels > LARGEST_DIMENSION:
         return None
     if isinstance(op, Conv) and window.dilation[1] > 1:
         return None
-    positions = elements(hwc(graph.tensors[node.name].shape)[:2])
+    out_h, out_w, filters = hwc(graph.tensors[node.name].shape)
+    wino = isinstance(op, FixedConv) and source.format.bytes == 1 and can_wino(op.kernel, window, source)
+    if wino and out_w >= WINO_POSITIONS and min(channels, filters) >= WINO_CHANNELS:
+        blocks = min(WINO_GROUPS, -(-out_w // 16))
+        return Choice("conv_wino", scratch_bytes_wino(channels, blocks), blocks)
+    positions = out_h * out_w
     return Choice("conv_packed", scratch_bytes(op.kernel[0].size, positions, source.format.bytes))
+
+
+def can_wino(kernel: Array, window: Window, source: TensorType) -> bool:
+    """nn_conv_wino_q8 gives the numbers of this convolution: width 3 along rows, 24 times each sum fits 32 bits."""
+    rows = (window.kernel[0], window.strides[0], *window.padding[:2])
+    columns = (window.kernel[1], window.strides[1], window.dilation[1])
+    assert isinstance(source.format, Fixed)
+    bound = bound_of(kernel, np.zeros(len(kernel), np.int64), source.format.magnitude)
+    return rows == (1, 1, 0, 0) and columns == (3, 1, 1) and 24 * bound < 1 << 31

@@ -169,9 +169,9 @@ class CallBuilder:
         return self.pointer(self.node.name, elements)
 
     @property
-    def packed(self) -> bool:
-        """The convolution with packed weights computes this node."""
-        return self.node.name in self.program.choices
+    def choice(self) -> Choice | None:
+        """The kernel chosen for this node; None is its portable one."""
+        return self.program.choices.get(self.node.name)
 
     def scratch(self) -> str:
         """Pointer to this node's scratch memory."""

@@ -31,6 +31,23 @@ def pack_weights(kernel: Array) -> Array:
     return words
 
 
+def pack_weights_wino(kernel: Array) -> Array:
+    """The table that nn_conv_wino_q8 reads, uint32 [F/2, C/4 * 2, 3], from int8 weights [F, 3, C]."""
+    filters, width, channels = kernel.shape
+    padded = np.zeros((rounded_up(filters, 2), width, rounded_up(channels, 4)), np.int8)
+    padded[:filters, :, :channels] = kernel
+    # [f/2, f, k, c/4, c] with the channels of a group in the order (0, 2), (1, 3)
+    groups = padded.reshape(len(padded) // 2, 2, width, -1, 4)[..., [0, 2, 1, 3]]
+    groups = groups.reshape(*groups.shape[:4], 2, 2).transpose(0, 3, 4, 2, 5, 1)
+    words: Array = np.ascontiguousarray(groups).reshape(len(groups), -1, 4).view(np.uint32)
+    return words.reshape(len(words), -1, width)
+
+
+def scratch_bytes_wino(channels: int, groups: int) -> int:
+    """Scratch memory of nn_conv_wino_q8 for blocks of `groups` times 16 positions."""
+    return 4 * ((48 * groups + 30) * (rounded_up(channels, 4) // 4) + 48)
+
+
 def scratch_bytes(elements: int, positions: int, itemsize: int) -> int:
     """Scratch memory for `elements` under a window (K), `positions` of the output, elements of `itemsize` bytes."""
     if itemsize == 4:

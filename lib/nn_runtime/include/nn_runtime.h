@@ -143,6 +143,21 @@ void nn_conv_packed_q16(const int16_t *NN_RESTRICT x, const uint32_t *NN_RESTRIC
 void nn_conv_packed_f32(const float *NN_RESTRICT x, const float *NN_RESTRICT w, const float *NN_RESTRICT bias,
                         const nn_conv_shape *shape, const nn_range_f32 *range, float *NN_RESTRICT y);
 
+/* ---- Convolution of width 3 by Winograd's algorithm ----
+ *
+ * The numbers of nn_conv_q8 with about half of the multiplications. Requires k_h = stride_h = 1, pad_top = 0,
+ * k_w = 3, stride_w = dilation_w = 1, groups of the shape 1, rounding FLOOR, shift 0..31, and for every filter
+ * 24 * sum|w| * max|x| < 2^31.
+ *
+ *   w        [F/2][C/4][2][3] words of bytes: tap k of filters f, f+1 for channel c, of both for channel c+2; in
+ *            the second half of a group c+1 and c+3. Rounded up: (F+1)/2, (C+3)/4.
+ *   groups   of 16 positions that are computed at a time
+ *   scratch  (48 * groups + 30) * ((C+3)/4) + 48 words
+ */
+void nn_conv_wino_q8(const int8_t *NN_RESTRICT x, const uint32_t *NN_RESTRICT w,
+                     const int32_t *NN_RESTRICT bias, const nn_conv_shape *shape, const nn_requant *requant,
+                     uint32_t groups, uint32_t *NN_RESTRICT scratch, int8_t *NN_RESTRICT y);
+
 /* ---- Dense ----
  *
  *   y[f] = out(bias[f] + sum over c of x[c] * w[f][c])

@@ -82,6 +82,31 @@ NN_SELECT(nn_max_halves, int16_t, 16, >=)
 NN_SELECT(nn_min_halves, int16_t, 16, <)
 #endif
 
+/* Sum, difference and double of each half, modulo 2^16. */
+static inline uint32_t nn_add_halves(uint32_t a, uint32_t b) {
+#if NN_DSP
+    uint32_t pair;
+    __asm__("sadd16 %0, %1, %2" : "=r"(pair) : "r"(a), "r"(b));
+    return pair;
+#else
+    return ((a + b) & 0xFFFFu) | ((a & 0xFFFF0000u) + (b & 0xFFFF0000u));
+#endif
+}
+
+static inline uint32_t nn_sub_halves(uint32_t a, uint32_t b) {
+#if NN_DSP
+    uint32_t pair;
+    __asm__("ssub16 %0, %1, %2" : "=r"(pair) : "r"(a), "r"(b));
+    return pair;
+#else
+    return ((a - b) & 0xFFFFu) | ((a & 0xFFFF0000u) - (b & 0xFFFF0000u));
+#endif
+}
+
+static inline uint32_t nn_double_halves(uint32_t a) {
+    return nn_add_halves(a, a);
+}
+
 /* A word of the low bytes of two pairs: the first in bytes 0 and 2, the second in bytes 1 and 3. */
 static inline uint32_t nn_bytes(uint32_t even, uint32_t odd) {
     return (even & 0x00FF00FFu) | (odd & 0x00FF00FFu) << 8;

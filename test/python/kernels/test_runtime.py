@@ -28,6 +28,7 @@ def test_table_is_complete() -> None:
         for kind in STORAGE_KINDS
     }
     tested.add(("add", "q16_wide"))
+    tested.add(("conv_wino", "q8"))
     tested |= {("conv_packed", kind.name) for kind in STORAGE_KINDS}
     functions = kernel_table().functions
     assert set(functions) == tested

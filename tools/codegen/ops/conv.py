@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from ..formats import Array
-from ..packed import pack_weights
+from ..packed import pack_weights, pack_weights_wino
 from ..requant import Rounding
 from .base import (
     NONE,
@@ -160,7 +160,7 @@ class Conv(FloatOp):
         return FixedConv(kernel, bias, self.window, self.groups, requant, accumulator=accumulator)
 
     def lower(self, call: CallBuilder) -> None:
-        if call.packed:
+        if call.choice:
             lower_packed(call, self.kernel, self.bias, self.window, call.range(self.activation))
             return
         call.kernel(
@@ -204,7 +204,7 @@ class FixedConv(FixedOp):
         return oh * ow * self.kernel.size
 
     def lower(self, call: CallBuilder) -> None:
-        if call.packed:
+        if call.choice:
             lower_packed_fixed(call, self.kernel, self.bias, self.window, self.requant)
             return
         call.kernel(
@@ -261,17 +261,20 @@ def conv_shape(call: CallBuilder, window: Window, groups: int) -> str:
 
 
 def lower_packed(call: CallBuilder, kernel: Array, bias: Array, window: Window, finish: str) -> None:
-    """Call the convolution with packed weights; kernel [F, ...]."""
-    table = call.table("kernel", pack_weights(kernel), f"packed for nn_conv_packed, F={len(kernel)}")
-    scratch = [call.scratch()] if kernel.dtype != np.float32 else []
+    """Call the chosen convolution with packed weights; kernel [F, ...]."""
+    choice = call.choice
+    assert choice is not None
+    wino = choice.kernel == "conv_wino"
+    packed = pack_weights_wino(kernel[:, 0]) if wino else pack_weights(kernel)
     call.kernel(
-        "conv_packed",
+        choice.kernel,
         call.input(0),
-        table,
+        call.table("kernel", packed, f"for nn_{choice.kernel}, F={len(kernel)}"),
         call.table("bias", bias, "[F]"),
         conv_shape(call, window, 1),
         finish,
-        *scratch,
+        *([f"{choice.groups}u"] if wino else []),
+        *([call.scratch()] if choice.scratch else []),
         call.output(),
     )
 

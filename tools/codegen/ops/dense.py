@@ -62,7 +62,7 @@ class Dense(FloatOp):
         return FixedDense(kernel, bias, requant, accumulator=accumulator)
 
     def lower(self, call: CallBuilder) -> None:
-        if call.packed:
+        if call.choice:
             lower_packed(call, self.kernel, self.bias, ONE_POSITION, call.range(self.activation))
         else:
             lower_dense(call, self.kernel, self.bias, call.range(self.activation), "")
@@ -94,7 +94,7 @@ class FixedDense(FixedOp):
         return int(self.kernel.size)
 
     def lower(self, call: CallBuilder) -> None:
-        if call.packed:
+        if call.choice:
             lower_packed_fixed(call, self.kernel, self.bias, ONE_POSITION, self.requant)
         else:
             lower_dense(call, self.kernel, self.bias, call.requant(self.requant), self.accumulator.suffix)
