@@ -85,8 +85,25 @@ NN_PART void nn_wino_weights(const uint32_t *w, uint32_t pairs, uint32_t *to) {
     }
 }
 
+/* One filter of a tile: m [6], 8 apart, to the four sums. */
+static inline void nn_wino_tile(const int32_t *m, uint32_t bias, int32_t *sums) {
+    const uint32_t p = (uint32_t)m[8] + (uint32_t)m[16];
+    const uint32_t q = (uint32_t)m[8] - (uint32_t)m[16];
+    const uint32_t r = (uint32_t)m[24] + (uint32_t)m[32];
+    const uint32_t s = (uint32_t)m[24] - (uint32_t)m[32];
+    const uint32_t m0 = (uint32_t)m[0];
+    const uint32_t m5 = (uint32_t)m[40];
+    sums[0] = (int32_t)(r + 2u * (2u * p + (m0 + 2u * m0))) >> 3;
+    sums[1] = (int32_t)(s + 2u * q) >> 2;
+    sums[2] = (int32_t)(p + r) >> 1;
+    sums[3] = (int32_t)(q + 2u * (s + (m5 + 2u * m5))) >> 1;
+    for (uint32_t i = 0; i < 4u; i++) {
+        sums[i] = (int32_t)((uint32_t)sums[i] * NN_INVERSE_OF_3 + bias);
+    }
+}
+
 #if NN_DSP
-/* `tiles` tiles of a filter in r4-r9: p, q, r, s as above; `saturate` is the clamp. */
+/* The same for the tiles from `from` to `end`, with their outputs; `saturate` is the clamp. */
 #define NN_WINO_OUTPUTS(saturate)                                                                            \
     __asm__ volatile("1: ldr %[t0], [%[m], #32]\n"                                                           \
                      "ldr %[t1], [%[m], #64]\n"                                                              \
@@ -112,9 +129,9 @@ NN_PART void nn_wino_weights(const uint32_t *w, uint32_t pairs, uint32_t *to) {
                      "asr %[t0], %[t0], #1\n" NN_WINO_OUT("%[t4]", saturate) NN_WINO_OUT("%[t1]", saturate)  \
                          NN_WINO_OUT("%[t2]", saturate) NN_WINO_OUT("%[t0]", saturate) "cmp %[m], %[end]\n"  \
                                                                                        "bne 1b\n"            \
-                     : [m] "+&r"(m), [y] "+&r"(y), [t0] "=&r"(t0), [t1] "=&r"(t1), [t2] "=&r"(t2),           \
+                     : [m] "+&r"(from), [y] "+&r"(to), [t0] "=&r"(t0), [t1] "=&r"(t1), [t2] "=&r"(t2),       \
                        [t3] "=&r"(t3), [t4] "=&r"(t4), [t5] "=&r"(t5)                                        \
-                     : [end] "r"(end), [inverse] "r"(NN_INVERSE_OF_3), [bias] "r"(bias), [step] "r"(out_c),  \
+                     : [end] "r"(end), [inverse] "r"(NN_INVERSE_OF_3), [bias] "r"(*bias), [step] "r"(out_c), \
                        [shift] "r"(shift)                                                                    \
                      : "memory", "cc")
 #define NN_WINO_OUT(sum, saturate)                                                                           \
@@ -125,70 +142,53 @@ NN_PART void nn_wino_weights(const uint32_t *w, uint32_t pairs, uint32_t *to) {
 #define NN_USAT(sum) "usat " sum ", #7, " sum "\n"
 #define NN_SSAT(sum) "ssat " sum ", #8, " sum "\n"
 
-/* A filter of `tiles` tiles, > 0, clamped to int8_t or its positive half. */
-NN_PART void nn_wino_saturated(const int32_t *m, int32_t bias, const nn_requant *requant, uint32_t tiles,
-                               uint32_t out_c, int8_t *y) {
-    const int32_t *end = m + 2u * tiles;
-    const int32_t shift = requant->shift;
-    int32_t t0, t1, t2, t3, t4, t5;
-    if (requant->min == 0) {
-        NN_WINO_OUTPUTS(NN_USAT);
-    } else {
-        NN_WINO_OUTPUTS(NN_SSAT);
-    }
-}
 #endif
 
-/* One filter of a tile: m [6], 8 apart, to the four sums. */
-static inline void nn_wino_tile(const int32_t *m, uint32_t bias, int32_t *sums) {
-    const uint32_t p = (uint32_t)m[8] + (uint32_t)m[16];
-    const uint32_t q = (uint32_t)m[8] - (uint32_t)m[16];
-    const uint32_t r = (uint32_t)m[24] + (uint32_t)m[32];
-    const uint32_t s = (uint32_t)m[24] - (uint32_t)m[32];
-    const uint32_t m0 = (uint32_t)m[0];
-    const uint32_t m5 = (uint32_t)m[40];
-    const int32_t y0 = (int32_t)(r + 2u * (2u * p + (m0 + 2u * m0))) >> 3;
-    const int32_t y1 = (int32_t)(s + 2u * q) >> 2;
-    const int32_t y2 = (int32_t)(p + r) >> 1;
-    const int32_t y3 = (int32_t)(q + 2u * (s + (m5 + 2u * m5))) >> 1;
-    sums[0] = (int32_t)((uint32_t)y0 * NN_INVERSE_OF_3 + bias);
-    sums[1] = (int32_t)((uint32_t)y1 * NN_INVERSE_OF_3 + bias);
-    sums[2] = (int32_t)((uint32_t)y2 * NN_INVERSE_OF_3 + bias);
-    sums[3] = (int32_t)((uint32_t)y3 * NN_INVERSE_OF_3 + bias);
-}
-
-/* A filter of `tiles` tiles whose outputs are all wanted: m [6][4][2] to y, out_c from output to output. */
-NN_PART void nn_wino_outputs(const int32_t *m, int32_t bias, const nn_requant *requant, uint32_t tiles,
-                             uint32_t out_c, int8_t *y) {
-#if NN_DSP
-    if (tiles > 0u && requant->max == INT8_MAX && (requant->min == 0 || requant->min == INT8_MIN)) {
-        nn_wino_saturated(m, bias, requant, tiles, out_c, y);
-        return;
-    }
-#endif
+/* One or two filters of `tiles` tiles whose outputs are all wanted: m [6][4][2] to y, out_c from output to
+ * output. */
+NN_PART void nn_wino_outputs(const int32_t *m, const int32_t *bias, uint32_t filters,
+                             const nn_requant *requant, uint32_t tiles, uint32_t out_c, int8_t *y) {
     const int32_t shift = requant->shift;
     const int32_t min = requant->min;
     const int32_t max = requant->max;
-    for (; tiles > 0u; tiles--) {
-        int32_t sums[4];
-        nn_wino_tile(m, (uint32_t)bias, sums);
-        for (uint32_t i = 0; i < 4u; i++) {
-            int32_t sum = sums[i] >> shift;
-            sum = sum < min ? min : sum;
-            *y = (int8_t)(sum > max ? max : sum);
-            y += out_c;
+    for (; filters > 0u && tiles > 0u; filters--) {
+        const int32_t *end = m + 2u * tiles;
+        int8_t *to = y;
+#if NN_DSP
+        if (max == INT8_MAX && (min == 0 || min == INT8_MIN)) {
+            const int32_t *from = m;
+            int32_t t0, t1, t2, t3, t4, t5;
+            if (min == 0) {
+                NN_WINO_OUTPUTS(NN_USAT);
+            } else {
+                NN_WINO_OUTPUTS(NN_SSAT);
+            }
+        } else
+#endif
+        {
+            for (const int32_t *from = m; from < end; from += 2) {
+                int32_t sums[4];
+                nn_wino_tile(from, (uint32_t)*bias, sums);
+                for (uint32_t i = 0; i < 4u; i++) {
+                    const int32_t sum = sums[i] >> shift;
+                    *to = (int8_t)(sum < min ? min : sum > max ? max : sum);
+                    to += out_c;
+                }
+            }
         }
-        m += 2;
+        m++;
+        bias++;
+        y++;
     }
 }
 
-/* A filter of the last tile of a row, of which only `count` outputs exist. */
-NN_PART void nn_wino_last(const int32_t *m, int32_t bias, const nn_requant *requant, uint32_t count,
-                          uint32_t out_c, int8_t *y) {
-    int8_t all[4];
-    nn_wino_outputs(m, bias, requant, 1u, 1u, all);
+/* One or two filters of the last tile of a row, of which only `count` outputs exist. */
+NN_PART void nn_wino_last(const int32_t *m, const int32_t *bias, uint32_t filters, const nn_requant *requant,
+                          uint32_t count, uint32_t out_c, int8_t *y) {
+    int8_t all[4][2];
+    nn_wino_outputs(m, bias, filters, requant, 1u, 2u, all[0]);
     for (uint32_t i = 0; i < count; i++) {
-        y[i * out_c] = all[i];
+        memcpy(y + i * out_c, all[i], filters);
     }
 }
 
@@ -237,12 +237,11 @@ void nn_conv_wino_q8(const int8_t *NN_RESTRICT x, const uint32_t *NN_RESTRICT w,
                     const uint32_t outputs = shape->out_w - first - 4u * tile;
                     const uint32_t whole = outputs < 16u ? outputs / 4u : 4u;
                     int8_t *out = y + (first + 4u * tile) * out_c + f;
-                    for (uint32_t odd = 0; odd < 2u && f + odd < out_c; odd++) {
-                        nn_wino_outputs(m + odd, bias[f + odd], requant, whole, out_c, out + odd);
-                        if (whole < 4u && outputs % 4u > 0u) {
-                            nn_wino_last(m + 2u * whole + odd, bias[f + odd], requant, outputs % 4u, out_c,
-                                         out + odd + 4u * whole * out_c);
-                        }
+                    const uint32_t filters = f + 1u < out_c ? 2u : 1u;
+                    nn_wino_outputs(m, bias + f, filters, requant, whole, out_c, out);
+                    if (whole < 4u && outputs % 4u > 0u) {
+                        nn_wino_last(m + 2u * whole, bias + f, filters, requant, outputs % 4u, out_c,
+                                     out + 4u * whole * out_c);
                     }
                 }
             }

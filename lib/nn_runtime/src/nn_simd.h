@@ -109,7 +109,13 @@ static inline uint32_t nn_double_halves(uint32_t a) {
 
 /* A word of the low bytes of two pairs: the first in bytes 0 and 2, the second in bytes 1 and 3. */
 static inline uint32_t nn_bytes(uint32_t even, uint32_t odd) {
+#if NN_DSP
+    uint32_t word;
+    __asm__("uxtb16 %1, %1\n\tuxtb16 %0, %2\n\torr %0, %1, %0, lsl #8" : "=&r"(word), "+r"(even) : "r"(odd));
+    return word;
+#else
     return (even & 0x00FF00FFu) | (odd & 0x00FF00FFu) << 8;
+#endif
 }
 
 /* (low half of a, low half of b) and (high half of a, high half of b) as pairs. */
