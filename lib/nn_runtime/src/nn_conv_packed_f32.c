@@ -1,34 +1,52 @@
 #include "nn_mac_f32.h"
 #include "nn_requant.h"
 #include "nn_window.h"
+#include <math.h>
 #include <stdbool.h>
+#include <string.h>
 
-/* All filters at 6 positions or one: `mac` is the loop for that many. */
+/* y = clamp(y), `count` elements. */
+__attribute__((noinline)) static void nn_clamp_all(const nn_range_f32 *range, uint32_t count, float *y) {
+    const float min = range->min;
+    const float max = range->max;
+    if (max == INFINITY) {
+        for (const float *end = y + count; y < end; y++) {
+            if (*y < min) {
+                *y = min;
+            }
+        }
+    } else {
+        for (const float *end = y + count; y < end; y++) {
+            *y = nn_clamp_f32(*y, range);
+        }
+    }
+}
+
+/* All filters at 6 positions or one. The last ones, if fewer than 4, by way of the stack. */
 __attribute__((noinline)) static void nn_filters(const float *x, const float *w, const float *bias,
-                                                 const nn_mac_f32 *loop, uint32_t w_filters, bool six,
-                                                 uint32_t out_c, const nn_range_f32 *range, float *y) {
+                                                 nn_mac_f32 *loop, uint32_t w_filters, bool six,
+                                                 uint32_t out_c, float *y) {
     const uint32_t positions = six ? 6u : 1u;
-    float sums[24];
     for (uint32_t left = out_c; left > 0u;) {
         const uint32_t filters = left < 4u ? left : 4u;
-        for (uint32_t f = 0; f < 4u; f++) {
-            sums[f] = f < filters ? bias[f] : 0.0f;
-        }
-        if (loop->rows > 0u && loop->run > 0u) {
-            if (six) {
-                nn_mac_6x4_f32(x, w, loop, sums);
-            } else {
-                nn_mac_1x4_f32(x, w, loop, sums);
-            }
-        }
-        const float *sum = sums;
+        float last[6][4];
+        float last_bias[4] = {0.0f, 0.0f, 0.0f, 0.0f};
         float *to = y;
-        for (uint32_t p = positions; p > 0u; p--) {
-            for (uint32_t f = 0; f < filters; f++) {
-                to[f] = nn_clamp_f32(sum[f], range);
-            }
-            sum += 4;
-            to += out_c;
+        loop->bias = bias;
+        loop->y_step = out_c * (uint32_t)sizeof(float);
+        if (filters < 4u) {
+            memcpy(last_bias, bias, filters * sizeof(float));
+            loop->bias = last_bias;
+            loop->y_step = (uint32_t)sizeof last[0];
+            to = last[0];
+        }
+        if (six) {
+            nn_mac_6x4_f32(x, w, loop, to);
+        } else {
+            nn_mac_1x4_f32(x, w, loop, to);
+        }
+        for (uint32_t p = 0; p < positions && filters < 4u; p++) {
+            memcpy(y + p * out_c, last[p], filters * sizeof(float));
         }
         left -= filters;
         w += w_filters;
@@ -60,7 +78,10 @@ void nn_conv_packed_f32(const float *NN_RESTRICT x, const float *NN_RESTRICT w, 
             loop.w_skip = (w_row - loop.run) * 4u * (uint32_t)sizeof(float);
             nn_filters(x + rows.start * x_row + cols.start * channels,
                        w + (rows.first * w_row + cols.first * channels) * 4u, bias, &loop,
-                       4u * shape->k_h * w_row, six, shape->out_c, range, y);
+                       4u * shape->k_h * w_row, six, shape->out_c, y);
+            if (range->min != -INFINITY || range->max != INFINITY) {
+                nn_clamp_all(range, (six ? 6u : 1u) * shape->out_c, y);
+            }
             y += (six ? 6u : 1u) * shape->out_c;
             ow += six ? 6u : 1u;
         }

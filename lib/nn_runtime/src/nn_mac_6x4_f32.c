@@ -1,7 +1,7 @@
 #include "nn_mac_f32.h"
 
 #if defined(__thumb2__) && defined(__ARM_FP) && defined(__GNUC__) && !defined(__aarch64__)
-/* r0 r4-r8 x of the positions, r1 w, r2 loop, r3 sums, r9 end of the run in w, r11 rows; s8-s31 sums,
+/* r0 r4-r8 x of the positions, r1 w, r2 loop, r3 y, r9 end of the run in w, r11 rows; s8-s31 sums,
  * s0-s3 weights, s4 s5 x, s6 s7 products. No result is used by the next instruction. 4 elements a turn: the
  * loop fits the 1 KiB instruction cache of an STM32L4. The first turn starts in the middle when the run is no
  * multiple of 4. VMLA rounds twice like VMUL and VADD; it takes 3 cycles, but integer instructions behind it
@@ -38,15 +38,16 @@
 __attribute__((naked)) void nn_mac_6x4_f32(__attribute__((unused)) const float *x,
                                            __attribute__((unused)) const float *w,
                                            __attribute__((unused)) const nn_mac_f32 *loop,
-                                           __attribute__((unused)) float *sums) {
+                                           __attribute__((unused)) float *y) {
     __asm__("push.w {r4-r11, lr}\n"
             "vpush {s16-s31}\n"
-            "vldm r3, {s8-s11}\n"
-            "vldm r3, {s12-s15}\n"
-            "vldm r3, {s16-s19}\n"
-            "vldm r3, {s20-s23}\n"
-            "vldm r3, {s24-s27}\n"
-            "vldm r3, {s28-s31}\n"
+            "ldr r4, [r2, #24]\n" /* bias */
+            "vldm r4, {s8-s11}\n"
+            "vldm r4, {s12-s15}\n"
+            "vldm r4, {s16-s19}\n"
+            "vldm r4, {s20-s23}\n"
+            "vldm r4, {s24-s27}\n"
+            "vldm r4, {s28-s31}\n"
             "ldr.w r12, [r2, #8]\n" /* step */
             "ldr.w r11, [r2]\n"     /* rows */
             "add.w r4, r0, r12\n"
@@ -111,17 +112,25 @@ __attribute__((naked)) void nn_mac_6x4_f32(__attribute__((unused)) const float *
                                                "add.w r1, r1, lr\n"
                                                "b.n 2b\n"
                                                "3:\n"
-                                               "vstm r3, {s8-s31}\n"
+                                               "ldr r12, [r2, #20]\n" /* y_step */
+                                               "vstm r3, {s8-s11}\n"
+                                               "add r3, r12\n"
+                                               "vstm r3, {s12-s15}\n"
+                                               "add r3, r12\n"
+                                               "vstm r3, {s16-s19}\n"
+                                               "add r3, r12\n"
+                                               "vstm r3, {s20-s23}\n"
+                                               "add r3, r12\n"
+                                               "vstm r3, {s24-s27}\n"
+                                               "add r3, r12\n"
+                                               "vstm r3, {s28-s31}\n"
                                                "vpop {s16-s31}\n"
                                                "pop.w {r4-r11, pc}\n");
 }
 #else
-void nn_mac_6x4_f32(const float *x, const float *w, const nn_mac_f32 *loop, float *sums) {
-    for (uint32_t p = 4; p < 24u; p++) {
-        sums[p] = sums[p - 4u];
-    }
+void nn_mac_6x4_f32(const float *x, const float *w, const nn_mac_f32 *loop, float *y) {
     for (uint32_t p = 0; p < 6u; p++) {
-        nn_mac_1x4_f32(x + p * (loop->step / 4u), w, loop, sums + 4u * p);
+        nn_mac_1x4_f32(x + p * (loop->step / 4u), w, loop, y + p * (loop->y_step / 4u));
     }
 }
 #endif

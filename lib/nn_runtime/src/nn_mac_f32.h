@@ -6,7 +6,8 @@
  *   skip   bytes from the end of a row of x to the next
  *   w      [rows][run][4]
  *   w_skip bytes from the end of a row of w to the next
- *   sums   [positions][4]: in: the first four are the biases; out: the sums
+ *   bias   [4]
+ *   y      the sums of a position, [4]; y_step bytes to the next
  *
  * Products are added one by one in the order of the elements, multiplication and addition rounded. */
 #ifndef NN_MAC_F32_H
@@ -15,10 +16,11 @@
 #include <stdint.h>
 
 typedef struct {
-    uint32_t rows, run, step, skip, w_skip;
+    uint32_t rows, run, step, skip, w_skip, y_step;
+    const float *bias;
 } nn_mac_f32;
 
-void nn_mac_6x4_f32(const float *x, const float *w, const nn_mac_f32 *loop, float *sums);
-void nn_mac_1x4_f32(const float *x, const float *w, const nn_mac_f32 *loop, float *sums);
+void nn_mac_6x4_f32(const float *x, const float *w, const nn_mac_f32 *loop, float *y);
+void nn_mac_1x4_f32(const float *x, const float *w, const nn_mac_f32 *loop, float *y);
 
 #endif
