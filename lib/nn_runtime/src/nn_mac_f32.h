@@ -1,4 +1,4 @@
-/* The inner loop of nn_conv_packed_f32: 4 filters at 6 positions or at one.
+/* The inner loop of nn_conv_f32_simd: 4 filters at 6 positions or at one.
  *
  *   x      first element under the window of the first position
  *   step   bytes from position to position, a multiple of 4
