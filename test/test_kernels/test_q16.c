@@ -37,13 +37,18 @@ static const nn_requant outs[OUT_COUNT] = {
 #define CONV_SIMD(x, w, bias, shape, out, scratch, y)                                                        \
     nn_conv_q16_simd(x, (const uint32_t *)(const void *)(w), bias, shape, out, scratch, y)
 
+static const int8_t simd_shifts[] = {9, 6, 0, 11, 10, 8, 31}; /* of the filters */
 static const nn_requant simd_outs[] = {
-    {9, NN_ROUND_FLOOR, -32768, 32767, NULL}, {10, NN_ROUND_FLOOR, 0, 32767, NULL},
-    {8, NN_ROUND_FLOOR, -100, 99, NULL},      {9, NN_ROUND_FLOOR, 0, 32740, NULL},
+    {9, NN_ROUND_FLOOR, -32768, 32767, NULL},
+    {10, NN_ROUND_FLOOR, 0, 32767, NULL},
+    {8, NN_ROUND_FLOOR, -100, 99, NULL},
+    {9, NN_ROUND_FLOOR, 0, 32740, NULL},
     {0, NN_ROUND_FLOOR, -32768, 32767, NULL},
+    {7, NN_ROUND_FLOOR, -32768, 32767, simd_shifts},
+    {99, NN_ROUND_FLOOR, 0, 32767, simd_shifts + 1},
 };
 #define SIMD_OUTS simd_outs
-#define SIMD_OUT_COUNT 5u
+#define SIMD_OUT_COUNT 7u
 #define TEST_SIMD test_nn_conv_q16_simd
 #include "simd.inc"
 

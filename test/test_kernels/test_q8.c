@@ -38,13 +38,18 @@ static const nn_requant outs[OUT_COUNT] = {
 #define CONV_SIMD(x, w, bias, shape, out, scratch, y)                                                        \
     nn_conv_q8_simd(x, (const uint32_t *)(const void *)(w), bias, shape, out, scratch, y)
 
+static const int8_t simd_shifts[] = {8, 5, 0, 10, 9, 7, 31}; /* of the filters */
 static const nn_requant simd_outs[] = {
-    {8, NN_ROUND_FLOOR, -128, 127, NULL}, {10, NN_ROUND_FLOOR, 0, 127, NULL},
-    {9, NN_ROUND_FLOOR, -100, 99, NULL},  {8, NN_ROUND_FLOOR, 0, 100, NULL},
+    {8, NN_ROUND_FLOOR, -128, 127, NULL},
+    {10, NN_ROUND_FLOOR, 0, 127, NULL},
+    {9, NN_ROUND_FLOOR, -100, 99, NULL},
+    {8, NN_ROUND_FLOOR, 0, 100, NULL},
     {0, NN_ROUND_FLOOR, -128, 127, NULL},
+    {7, NN_ROUND_FLOOR, -128, 127, simd_shifts},
+    {99, NN_ROUND_FLOOR, -100, 99, simd_shifts + 1},
 };
 #define SIMD_OUTS simd_outs
-#define SIMD_OUT_COUNT 5u
+#define SIMD_OUT_COUNT 7u
 #define TEST_SIMD test_nn_conv_q8_simd
 #include "simd.inc"
 
@@ -59,7 +64,7 @@ void test_nn_conv_q8_wino(void) {
     for (uint32_t run = 0; run < 16u; run++) {
         const uint32_t number = run / 2u;
         const uint8_t *c = cases[number];
-        const nn_requant *out = &simd_outs[number % 5u];
+        const nn_requant *out = &simd_outs[number % SIMD_OUT_COUNT];
         const nn_conv_shape s = {.in_h = c[0],
                                  .in_w = c[1],
                                  .in_c = c[2],

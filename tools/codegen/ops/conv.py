@@ -345,23 +345,27 @@ def lower_simd(call: CallBuilder, kernel: Array, bias: Array, window: Window, fi
     )
 
 
-def rounding_half(requant: Requant) -> int:
-    """What rounding to nearest adds to the accumulator in front of the shift."""
-    return 1 << (requant.shift - 1) if requant.rounding is Rounding.NEAREST and requant.shift > 0 else 0
+def rounding_half(requant: Requant) -> Array:
+    """What rounding to nearest adds to the accumulator in front of the shift, int64 [1] or [F]."""
+    shifts = np.array(requant.shifts or (requant.shift,), np.int64)
+    nearest = requant.rounding is Rounding.NEAREST
+    half: Array = np.where(nearest & (shifts > 0), 1 << np.maximum(shifts - 1, 0), 0)
+    return half
 
 
 def simd_serves(requant: Requant, accumulator: Accumulator) -> bool:
-    """nn_conv_T_simd gives this output: a right shift, the half that rounding adds fits the accumulator."""
-    trunc = requant.rounding is Rounding.TRUNC and requant.shift > 0
-    fits = Accumulator(accumulator.bound + rounding_half(requant)).bits == 32
-    return requant.shift >= 0 and not trunc and fits
+    """nn_conv_T_simd gives this output: right shifts, the half that rounding adds fits the accumulator."""
+    shifts = requant.shifts or (requant.shift,)
+    trunc = requant.rounding is Rounding.TRUNC and max(shifts) > 0
+    fits = Accumulator(accumulator.bound + int(rounding_half(requant).max())).bits == 32
+    return min(shifts) >= 0 and max(shifts) <= 31 and not trunc and fits
 
 
 def lower_simd_fixed(call: CallBuilder, kernel: Array, bias: Array, window: Window, requant: Requant) -> None:
     """The same in integers; the half that rounding to nearest adds is in the bias."""
-    half = rounding_half(requant)
     floor = replace(requant, rounding=Rounding.FLOOR)
-    lower_simd(call, kernel, (bias + half).astype(bias.dtype), window, call.requant(floor))
+    folded = (bias + rounding_half(requant)).astype(bias.dtype)
+    lower_simd(call, kernel, folded, window, call.requant(floor))
 
 
 def describe_conv(kernel: Array, window: Window, groups: int, activation: str) -> str:
