@@ -3,7 +3,7 @@
 
 #define GUARD 0xA5u
 
-guarded buffer_x, buffer_w, buffer_bias, buffer_y, buffer_packed, buffer_scratch;
+guarded buffer_x, buffer_w, buffer_bias, buffer_y, buffer_simd, buffer_scratch;
 uint64_t expected_words[BUFFER_WORDS];
 
 void *guarded_part(guarded *buffer, uint32_t bytes, bool at_end) {

@@ -15,7 +15,7 @@ typedef struct {
     uint32_t start, bytes;
 } guarded;
 
-extern guarded buffer_x, buffer_w, buffer_bias, buffer_y, buffer_packed, buffer_scratch;
+extern guarded buffer_x, buffer_w, buffer_bias, buffer_y, buffer_simd, buffer_scratch;
 extern uint64_t expected_words[BUFFER_WORDS]; /* the oracle's output */
 
 /* A part of `bytes` bytes at the beginning or the end, all filled with the guard pattern. */

@@ -21,15 +21,15 @@ static const nn_range_f32 outs[OUT_COUNT] = {{-INFINITY, INFINITY}, {0.0f, INFIN
 
 #include "sums.inc"
 
-#define PACKED_BYTES(filters, k) (((filters) + 3u) / 4u * (k) * 16u)
-#define PACKED_AT(f, i, k) (((f) / 4u * (k) + (i)) * 4u + (f) % 4u)
+#define SIMD_BYTES(filters, k) (((filters) + 3u) / 4u * (k) * 16u)
+#define SIMD_AT(f, i, k) (((f) / 4u * (k) + (i)) * 4u + (f) % 4u)
 #define SCRATCH_WORDS(k, width) (0u * (width))
 #define SERVES(shape) ((shape)->dilation_w == 1u)
-#define CONV_PACKED(x, w, bias, shape, out, scratch, y)                                                      \
-    ((void)(scratch), nn_conv_packed_f32(x, w, bias, shape, out, y))
-#define PACKED_OUTS OUTS
-#define PACKED_OUT_COUNT OUT_COUNT
-#include "packed.inc"
+#define CONV_SIMD(x, w, bias, shape, out, scratch, y)                                                      \
+    ((void)(scratch), nn_conv_f32_simd(x, w, bias, shape, out, y))
+#define SIMD_OUTS OUTS
+#define SIMD_OUT_COUNT OUT_COUNT
+#include "simd.inc"
 
 #define LEFTS(i, j)
 #define ADD(a, b, i, j) ((a) + (b))

@@ -23,20 +23,20 @@ static const nn_requant outs[OUT_COUNT] = {
 
 #include "sums.inc"
 
-#define PACKED_BYTES(filters, k) (((filters) + 1u) / 2u * (((k) + 1u) / 2u) * 8u)
-#define PACKED_AT(f, i, k) (((f) / 2u * (((k) + 1u) / 2u) + (i) / 2u) * 4u + (f) % 2u * 2u + (i) % 2u)
+#define SIMD_BYTES(filters, k) (((filters) + 1u) / 2u * (((k) + 1u) / 2u) * 8u)
+#define SIMD_AT(f, i, k) (((f) / 2u * (((k) + 1u) / 2u) + (i) / 2u) * 4u + (f) % 2u * 2u + (i) % 2u)
 #define SCRATCH_WORDS(k, width) ((width) * (((k) + 1u) / 2u) + ((k) + 1u) / 2u)
 #define SERVES(shape) true
-#define CONV_PACKED(x, w, bias, shape, out, scratch, y)                                                      \
-    nn_conv_packed_q16(x, (const uint32_t *)(const void *)(w), bias, shape, out, scratch, y)
+#define CONV_SIMD(x, w, bias, shape, out, scratch, y)                                                      \
+    nn_conv_q16_simd(x, (const uint32_t *)(const void *)(w), bias, shape, out, scratch, y)
 
-static const nn_requant packed_outs[] = {
+static const nn_requant simd_outs[] = {
     {9, NN_ROUND_FLOOR, -32768, 32767}, {10, NN_ROUND_FLOOR, 0, 32767},     {8, NN_ROUND_FLOOR, -100, 99},
     {9, NN_ROUND_FLOOR, 0, 32740},      {0, NN_ROUND_FLOOR, -32768, 32767},
 };
-#define PACKED_OUTS packed_outs
-#define PACKED_OUT_COUNT 5u
-#include "packed.inc"
+#define SIMD_OUTS simd_outs
+#define SIMD_OUT_COUNT 5u
+#include "simd.inc"
 
 #define LEFTS(i, j) i, j,
 #define ADD(a, b, i, j) ((int64_t)(a) * (1 << (i)) + (int64_t)(b) * (1 << (j)))

@@ -23,24 +23,24 @@ static const nn_requant outs[OUT_COUNT] = {
 
 #include "sums.inc"
 
-#define PACKED_BYTES(filters, k) (((filters) + 1u) / 2u * (((k) + 3u) / 4u) * 8u)
-#define PACKED_AT(f, i, k)                                                                                   \
+#define SIMD_BYTES(filters, k) (((filters) + 1u) / 2u * (((k) + 3u) / 4u) * 8u)
+#define SIMD_AT(f, i, k)                                                                                   \
     (((f) / 2u * (((k) + 3u) / 4u) + (i) / 4u) * 8u + (i) % 2u * 4u + (i) % 4u / 2u * 2u + (f) % 2u)
 #define SCRATCH_WORDS(k, width) ((width) * (((k) + 3u) / 4u * 2u) + ((k) + 3u) / 4u)
 #define SERVES(shape) true
-#define CONV_PACKED(x, w, bias, shape, out, scratch, y)                                                      \
-    nn_conv_packed_q8(x, (const uint32_t *)(const void *)(w), bias, shape, out, scratch, y)
+#define CONV_SIMD(x, w, bias, shape, out, scratch, y)                                                      \
+    nn_conv_q8_simd(x, (const uint32_t *)(const void *)(w), bias, shape, out, scratch, y)
 
-static const nn_requant packed_outs[] = {
+static const nn_requant simd_outs[] = {
     {8, NN_ROUND_FLOOR, -128, 127}, {10, NN_ROUND_FLOOR, 0, 127},   {9, NN_ROUND_FLOOR, -100, 99},
     {8, NN_ROUND_FLOOR, 0, 100},    {0, NN_ROUND_FLOOR, -128, 127},
 };
-#define PACKED_OUTS packed_outs
-#define PACKED_OUT_COUNT 5u
-#include "packed.inc"
+#define SIMD_OUTS simd_outs
+#define SIMD_OUT_COUNT 5u
+#include "simd.inc"
 
 /* Against nn_conv_q8: widths with and without a rest, channels, filters, padding on both sides. */
-void test_nn_conv_wino_q8(void) {
+void test_nn_conv_q8_wino(void) {
     static const uint8_t cases[][6] = {
         /* height, input width, channels, filters, padding before, after */
         {1, 12, 9, 3, 1, 1}, {1, 21, 4, 2, 1, 1}, {2, 7, 5, 2, 0, 0}, {1, 35, 3, 1, 2, 0},
@@ -50,7 +50,7 @@ void test_nn_conv_wino_q8(void) {
     for (uint32_t run = 0; run < 16u; run++) {
         const uint32_t number = run / 2u;
         const uint8_t *c = cases[number];
-        const nn_requant *out = &packed_outs[number % 5u];
+        const nn_requant *out = &simd_outs[number % 5u];
         const nn_conv_shape s = {.in_h = c[0],
                                  .in_w = c[1],
                                  .in_c = c[2],
@@ -83,19 +83,19 @@ void test_nn_conv_wino_q8(void) {
             bias[i] = RANDOM_BIAS();
         }
         nn_conv_q8(x, w, bias, &s, out, (int8_t *)expected_words);
-        const uint32_t packed_bytes = (s.out_c + 1u) / 2u * words * 24u;
-        int8_t *packed = guarded_part(&buffer_packed, packed_bytes, run % 2u);
-        memset(packed, 0, packed_bytes);
+        const uint32_t w_bytes = (s.out_c + 1u) / 2u * words * 24u;
+        int8_t *table = guarded_part(&buffer_simd, w_bytes, run % 2u);
+        memset(table, 0, w_bytes);
         for (uint32_t i = 0; i < s.out_c * k; i++) {
             const uint32_t f = i / k;
             const uint32_t tap = i % k / s.in_c;
             const uint32_t channel = i % s.in_c;
             const uint32_t pair = (f / 2u * words + channel / 4u) * 2u + channel % 2u;
-            packed[(pair * 3u + tap) * 4u + channel % 4u / 2u * 2u + f % 2u] = w[i];
+            table[(pair * 3u + tap) * 4u + channel % 4u / 2u * 2u + f % 2u] = w[i];
         }
         uint32_t *scratch =
             guarded_part(&buffer_scratch, 4u * ((48u * GROUPS + 30u) * words + 48u), run % 2u);
-        nn_conv_wino_q8(x, (const uint32_t *)(const void *)packed, bias, &s, out, GROUPS, scratch, y);
+        nn_conv_q8_wino(x, (const uint32_t *)(const void *)table, bias, &s, out, GROUPS, scratch, y);
         const int8_t *expected = (const int8_t *)expected_words;
         for (uint32_t i = 0; i < y_count; i++) {
             TEST_EQUAL(y[i], expected[i], number, i);

@@ -1,6 +1,6 @@
 """Which kernel computes each layer, and the scratch memory it needs.
 
-`speed` takes the packed convolution wherever it gives the same numbers, for convolutions of width 3 in 8 bits
+`speed` takes the SIMD convolution wherever it gives the same numbers, for convolutions of width 3 in 8 bits
 Winograd's algorithm; `size` keeps the portable kernels, which need no scratch memory.
 """
 
@@ -15,9 +15,9 @@ import numpy as np
 from .formats import Array, Fixed
 from .graph import Graph, Node, TensorType
 from .ops.base import hwc
-from .ops.conv import Conv, FixedConv, Window, bound_of, can_pack
+from .ops.conv import Conv, FixedConv, Window, bound_of, simd_serves
 from .ops.dense import Dense, FixedDense
-from .packed import scratch_bytes, scratch_bytes_wino
+from .simd import scratch_bytes, scratch_bytes_wino
 
 Optimize: TypeAlias = Literal["speed", "size"]
 LARGEST_DIMENSION = 65535
@@ -30,7 +30,7 @@ WINO_GROUPS = 2
 
 @dataclass(frozen=True)
 class Choice:
-    """A kernel other than the portable one of the layer's own name; scratch memory in bytes.
+    """A variant of the convolution kernel, by its suffix, instead of the portable one; scratch memory in bytes.
 
     `groups` of 16 positions are computed at a time (Winograd's algorithm only).
     """
@@ -53,7 +53,7 @@ def fastest(graph: Graph, node: Node) -> Choice | None:
     op = node.op
     if not isinstance(op, Conv | FixedConv | Dense | FixedDense):
         return None
-    if isinstance(op, FixedConv | FixedDense) and not can_pack(op.requant, op.accumulator):
+    if isinstance(op, FixedConv | FixedDense) and not simd_serves(op.requant, op.accumulator):
         return None
     window, groups = (op.window, op.groups) if isinstance(op, Conv | FixedConv) else (Window((1, 1)), 1)
     source = graph.tensors[node.inputs[0]]
@@ -66,13 +66,13 @@ def fastest(graph: Graph, node: Node) -> Choice | None:
     wino = isinstance(op, FixedConv) and source.format.bytes == 1 and can_wino(op.kernel, window, source)
     if wino and out_w >= WINO_POSITIONS and min(channels, filters) >= WINO_CHANNELS:
         blocks = min(WINO_GROUPS, -(-out_w // 16))
-        return Choice("conv_wino", scratch_bytes_wino(channels, blocks), blocks)
+        return Choice("wino", scratch_bytes_wino(channels, blocks), blocks)
     positions = out_h * out_w
-    return Choice("conv_packed", scratch_bytes(op.kernel[0].size, positions, source.format.bytes))
+    return Choice("simd", scratch_bytes(op.kernel[0].size, positions, source.format.bytes))
 
 
 def can_wino(kernel: Array, window: Window, source: TensorType) -> bool:
-    """nn_conv_wino_q8 gives the numbers of this convolution: width 3 along rows, 24 times each sum fits 32 bits."""
+    """nn_conv_q8_wino gives the numbers of this convolution: width 3 along rows, 24 times each sum fits 32 bits."""
     rows = (window.kernel[0], window.strides[0], *window.padding[:2])
     columns = (window.kernel[1], window.strides[1], window.dilation[1])
     assert isinstance(source.format, Fixed)

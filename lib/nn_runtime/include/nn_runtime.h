@@ -117,7 +117,7 @@ void nn_conv_q16_wide(const int16_t *NN_RESTRICT x, const int16_t *NN_RESTRICT w
 void nn_conv_f32(const float *NN_RESTRICT x, const float *NN_RESTRICT w, const float *NN_RESTRICT bias,
                  const nn_conv_shape *shape, const nn_range_f32 *range, float *NN_RESTRICT y);
 
-/* ---- Convolution with packed weights ----
+/* ---- Convolution by SIMD ----
  *
  * The numbers of nn_conv_T with groups = 1, faster on cores with the DSP instructions of ARMv7E-M (f32: with
  * an FPU); plain C elsewhere. A dense layer is a convolution of one position. K = KH * KW * C elements under
@@ -134,13 +134,13 @@ void nn_conv_f32(const float *NN_RESTRICT x, const float *NN_RESTRICT w, const f
  *   scratch  width * P + (K * sizeof(T) + 3) / 4 words; P = K/4 * 2 (q8) or K/2 (q16), rounded up; width = 4,
  *            for an output of one position 1
  */
-void nn_conv_packed_q8(const int8_t *NN_RESTRICT x, const uint32_t *NN_RESTRICT w,
+void nn_conv_q8_simd(const int8_t *NN_RESTRICT x, const uint32_t *NN_RESTRICT w,
                        const int32_t *NN_RESTRICT bias, const nn_conv_shape *shape, const nn_requant *requant,
                        uint32_t *NN_RESTRICT scratch, int8_t *NN_RESTRICT y);
-void nn_conv_packed_q16(const int16_t *NN_RESTRICT x, const uint32_t *NN_RESTRICT w,
+void nn_conv_q16_simd(const int16_t *NN_RESTRICT x, const uint32_t *NN_RESTRICT w,
                         const int32_t *NN_RESTRICT bias, const nn_conv_shape *shape,
                         const nn_requant *requant, uint32_t *NN_RESTRICT scratch, int16_t *NN_RESTRICT y);
-void nn_conv_packed_f32(const float *NN_RESTRICT x, const float *NN_RESTRICT w, const float *NN_RESTRICT bias,
+void nn_conv_f32_simd(const float *NN_RESTRICT x, const float *NN_RESTRICT w, const float *NN_RESTRICT bias,
                         const nn_conv_shape *shape, const nn_range_f32 *range, float *NN_RESTRICT y);
 
 /* ---- Convolution of width 3 by Winograd's algorithm ----
@@ -154,7 +154,7 @@ void nn_conv_packed_f32(const float *NN_RESTRICT x, const float *NN_RESTRICT w, 
  *   groups   of 16 positions that are computed at a time
  *   scratch  (48 * groups + 30) * ((C+3)/4) + 48 words
  */
-void nn_conv_wino_q8(const int8_t *NN_RESTRICT x, const uint32_t *NN_RESTRICT w,
+void nn_conv_q8_wino(const int8_t *NN_RESTRICT x, const uint32_t *NN_RESTRICT w,
                      const int32_t *NN_RESTRICT bias, const nn_conv_shape *shape, const nn_requant *requant,
                      uint32_t groups, uint32_t *NN_RESTRICT scratch, int8_t *NN_RESTRICT y);
 

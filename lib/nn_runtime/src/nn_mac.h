@@ -1,4 +1,4 @@
-/* Inner loops of the packed kernels: sums of products of 4 positions with pairs of filters, and the outputs
+/* Inner loops of the SIMD kernels: sums of products of 4 positions with pairs of filters, and the outputs
  * made of them.
  *
  *   x       [pairs][4]   a word holds two elements (int16_t) of one position

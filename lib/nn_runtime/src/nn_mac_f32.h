@@ -1,4 +1,4 @@
-/* The inner loops of nn_conv_packed_f32: filters, four at a time, at 6 positions or at one.
+/* The inner loops of nn_conv_f32_simd: filters, four at a time, at 6 positions or at one.
  *
  * Products are added one by one in the order of the elements, multiplication and addition rounded. */
 #ifndef NN_MAC_F32_H

@@ -1,4 +1,4 @@
-/* The few SIMD operations of ARMv7E-M that the packed kernels are made of, with the same results in plain C
+/* The few SIMD operations of ARMv7E-M that the SIMD kernels are made of, with the same results in plain C
  * for other computers. Words hold two int16_t (a pair, the first in the low half) or four int8_t;
  * little-endian. */
 #ifndef NN_SIMD_H

@@ -28,8 +28,8 @@ def test_table_is_complete() -> None:
         for kind in STORAGE_KINDS
     }
     tested.add(("add", "q16_wide"))
-    tested.add(("conv_wino", "q8"))
-    tested |= {("conv_packed", kind.name) for kind in STORAGE_KINDS}
+    tested.add(("conv", "q8_wino"))
+    tested |= {("conv", f"{kind.name}_simd") for kind in STORAGE_KINDS}
     functions = kernel_table().functions
     assert set(functions) == tested
     assert all(name == f"nn_{op}_{kind}" for (op, kind), name in functions.items())

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from ..formats import Array
-from ..packed import pack_weights, pack_weights_wino
+from ..simd import arrange_simd, arrange_wino
 from ..requant import Rounding
 from .base import (
     NONE,
@@ -161,7 +161,7 @@ class Conv(FloatOp):
 
     def lower(self, call: CallBuilder) -> None:
         if call.choice:
-            lower_packed(call, self.kernel, self.bias, self.window, call.range(self.activation))
+            lower_simd(call, self.kernel, self.bias, self.window, call.range(self.activation))
             return
         call.kernel(
             "conv",
@@ -205,7 +205,7 @@ class FixedConv(FixedOp):
 
     def lower(self, call: CallBuilder) -> None:
         if call.choice:
-            lower_packed_fixed(call, self.kernel, self.bias, self.window, self.requant)
+            lower_simd_fixed(call, self.kernel, self.bias, self.window, self.requant)
             return
         call.kernel(
             "conv",
@@ -260,22 +260,23 @@ def conv_shape(call: CallBuilder, window: Window, groups: int) -> str:
     )  # fmt: skip
 
 
-def lower_packed(call: CallBuilder, kernel: Array, bias: Array, window: Window, finish: str) -> None:
-    """Call the chosen convolution with packed weights; kernel [F, ...]."""
+def lower_simd(call: CallBuilder, kernel: Array, bias: Array, window: Window, finish: str) -> None:
+    """Call the chosen convolution by SIMD; kernel [F, ...]."""
     choice = call.choice
     assert choice is not None
-    wino = choice.kernel == "conv_wino"
-    packed = pack_weights_wino(kernel[:, 0]) if wino else pack_weights(kernel)
+    wino = choice.kernel == "wino"
+    table = arrange_wino(kernel[:, 0]) if wino else arrange_simd(kernel)
     call.kernel(
-        choice.kernel,
+        "conv",
         call.input(0),
-        call.table("kernel", packed, f"for nn_{choice.kernel}, F={len(kernel)}"),
+        call.table("kernel", table, f"for {choice.kernel}, F={len(kernel)}"),
         call.table("bias", bias, "[F]"),
         conv_shape(call, window, 1),
         finish,
         *([f"{choice.groups}u"] if wino else []),
         *([call.scratch()] if choice.scratch else []),
         call.output(),
+        variant=f"_{choice.kernel}",
     )
 
 
@@ -284,20 +285,20 @@ def rounding_half(requant: Requant) -> int:
     return 1 << (requant.shift - 1) if requant.rounding is Rounding.NEAREST and requant.shift > 0 else 0
 
 
-def can_pack(requant: Requant, accumulator: Accumulator) -> bool:
-    """nn_conv_packed_T gives this output: a right shift, the half that rounding adds fits the accumulator."""
+def simd_serves(requant: Requant, accumulator: Accumulator) -> bool:
+    """nn_conv_T_simd gives this output: a right shift, the half that rounding adds fits the accumulator."""
     trunc = requant.rounding is Rounding.TRUNC and requant.shift > 0
     fits = Accumulator(accumulator.bound + rounding_half(requant)).bits == 32
     return requant.shift >= 0 and not trunc and fits
 
 
-def lower_packed_fixed(
+def lower_simd_fixed(
     call: CallBuilder, kernel: Array, bias: Array, window: Window, requant: Requant
 ) -> None:
     """The same in integers; the half that rounding to nearest adds is in the bias."""
     half = rounding_half(requant)
     floor = replace(requant, rounding=Rounding.FLOOR)
-    lower_packed(call, kernel, (bias + half).astype(bias.dtype), window, call.requant(floor))
+    lower_simd(call, kernel, (bias + half).astype(bias.dtype), window, call.requant(floor))
 
 
 def describe_conv(kernel: Array, window: Window, groups: int, activation: str) -> str:

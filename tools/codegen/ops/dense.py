@@ -10,7 +10,7 @@ import numpy as np
 
 from ..formats import Array
 from .base import NONE, Accumulator, Activation, FixedFormats, FixedOp, FloatOp, Requant, Shape
-from .conv import Window, exact_type, fixed_parameters, lower_packed, lower_packed_fixed
+from .conv import Window, exact_type, fixed_parameters, lower_simd, lower_simd_fixed
 
 if TYPE_CHECKING:
     from ..lower import CallBuilder
@@ -63,7 +63,7 @@ class Dense(FloatOp):
 
     def lower(self, call: CallBuilder) -> None:
         if call.choice:
-            lower_packed(call, self.kernel, self.bias, ONE_POSITION, call.range(self.activation))
+            lower_simd(call, self.kernel, self.bias, ONE_POSITION, call.range(self.activation))
         else:
             lower_dense(call, self.kernel, self.bias, call.range(self.activation), "")
 
@@ -95,7 +95,7 @@ class FixedDense(FixedOp):
 
     def lower(self, call: CallBuilder) -> None:
         if call.choice:
-            lower_packed_fixed(call, self.kernel, self.bias, ONE_POSITION, self.requant)
+            lower_simd_fixed(call, self.kernel, self.bias, ONE_POSITION, self.requant)
         else:
             lower_dense(call, self.kernel, self.bias, call.requant(self.requant), self.accumulator.suffix)
 

@@ -2,7 +2,7 @@
 #include "nn_simd.h"
 #include <stdbool.h>
 
-#define NN_FUNCTION nn_conv_packed_q8
+#define NN_FUNCTION nn_conv_q8_simd
 #define NN_T int8_t
 #define NN_MAX INT8_MAX
 #define NN_PAIRS(count) (((count) + 3u) / 4u * 2u)
@@ -58,4 +58,4 @@ __attribute__((noinline)) static void nn_pack_four(const int8_t *from, uint32_t 
     }
 }
 
-#include "nn_conv_packed.inc"
+#include "nn_conv_simd.inc"

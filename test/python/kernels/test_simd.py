@@ -1,4 +1,4 @@
-"""Convolutions with packed weights, bit for bit, over awkward shapes, with guarded scratch memory."""
+"""Convolutions by SIMD, bit for bit, over awkward shapes, with guarded scratch memory."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from microai.codegen.packed import pack_weights, pack_weights_wino, scratch_bytes, scratch_bytes_wino
+from microai.codegen.simd import arrange_simd, arrange_wino, scratch_bytes, scratch_bytes_wino
 
 from . import oracle
 from .library import F32, Q8, Q16, Kind, Library, Output, Range, Requant, shape_to_c
@@ -25,13 +25,13 @@ def run(library: Library, kind: Kind, s: oracle.ConvShape, out: Requant | Range,
     x, w, bias = operands(seed, kind, (s.in_h, s.in_w, s.in_c), (s.out_c, s.k_h, s.k_w, s.in_c), s.out_c)
     expected = oracle.finish(oracle.conv(x, w, bias, s), out, kind.dtype)
     y = Output(expected.shape, kind.dtype)
-    packed = pack_weights(w.astype(kind.dtype))
+    table = arrange_simd(w.astype(kind.dtype))
     bytes_ = scratch_bytes(s.k_h * s.k_w * s.in_c, s.out_h * s.out_w, np.dtype(kind.dtype).itemsize)
     scratch = Output((bytes_ // 4,), np.uint32)
     more = [scratch.array] if kind.fixed else []
     library.call(
-        f"nn_conv_packed_{kind.name}",
-        *(x.astype(kind.dtype), packed, bias.astype(kind.acc), shape_to_c(oracle.fields(s)), out),
+        f"nn_conv_{kind.name}_simd",
+        *(x.astype(kind.dtype), table, bias.astype(kind.acc), shape_to_c(oracle.fields(s)), out),
         *(*more, y.array),
     )
     scratch.checked()
@@ -39,7 +39,7 @@ def run(library: Library, kind: Kind, s: oracle.ConvShape, out: Requant | Range,
 
 
 @pytest.mark.parametrize("kind", KINDS, ids=lambda kind: kind.name)
-def test_conv_packed(library: Library, kind: Kind) -> None:
+def test_conv_simd(library: Library, kind: Kind) -> None:
     @settings(max_examples=200, deadline=None)
     @given(conv_shapes().filter(lambda s: s.groups == 1), outs(kind, SHIFTS[kind.name]), SEEDS)
     def check(s: oracle.ConvShape, out: Requant | Range, seed: int) -> None:
@@ -105,8 +105,8 @@ def test_conv_wino(
     expected = oracle.finish(oracle.conv(x, w, bias, s), out, Q8.dtype)
     y = Output(expected.shape, Q8.dtype)
     scratch = Output((scratch_bytes_wino(channels, groups) // 4,), np.uint32)
-    packed = pack_weights_wino(w[:, 0].astype(np.int8))
-    arguments = (x.astype(np.int8), packed, bias.astype(np.int32), shape_to_c(oracle.fields(s)), out)
-    library.call("nn_conv_wino_q8", *arguments, groups, scratch.array, y.array)
+    table = arrange_wino(w[:, 0].astype(np.int8))
+    arguments = (x.astype(np.int8), table, bias.astype(np.int32), shape_to_c(oracle.fields(s)), out)
+    library.call("nn_conv_q8_wino", *arguments, groups, scratch.array, y.array)
     scratch.checked()
     assert y.checked().tobytes() == expected.tobytes()

@@ -72,7 +72,7 @@ static inline void nn_wino_weights_pair(uint32_t a, uint32_t b, uint32_t c, uint
     to[10] = c;
 }
 
-/* The packed weights of two filters, w [pairs][3], to [pairs][6][2]. */
+/* The weights of two filters, w [pairs][3], to [pairs][6][2]. */
 NN_PART void nn_wino_weights(const uint32_t *w, uint32_t pairs, uint32_t *to) {
     for (; pairs > 0u; pairs--) {
         const uint32_t a = w[0];
@@ -203,7 +203,7 @@ NN_PART void nn_wino_gather(const int8_t *row, const nn_conv_shape *shape, int32
     }
 }
 
-void nn_conv_wino_q8(const int8_t *NN_RESTRICT x, const uint32_t *NN_RESTRICT w,
+void nn_conv_q8_wino(const int8_t *NN_RESTRICT x, const uint32_t *NN_RESTRICT w,
                      const int32_t *NN_RESTRICT bias, const nn_conv_shape *shape, const nn_requant *requant,
                      uint32_t groups, uint32_t *NN_RESTRICT scratch, int8_t *NN_RESTRICT y) {
     const uint32_t channels = shape->in_c;

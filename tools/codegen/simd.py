@@ -1,4 +1,4 @@
-"""Layouts and scratch memory of the convolutions with packed weights (nn_conv_packed_T in nn_runtime.h)."""
+"""Layouts and scratch memory of the convolutions by SIMD (nn_conv_T_simd in nn_runtime.h)."""
 
 from __future__ import annotations
 
@@ -11,8 +11,8 @@ def rounded_up(count: int, to: int) -> int:
     return -(-count // to) * to
 
 
-def pack_weights(kernel: Array) -> Array:
-    """The table that nn_conv_packed_T reads, from weights [F, ...] of type int8, int16 or float32.
+def arrange_simd(kernel: Array) -> Array:
+    """The table that nn_conv_T_simd reads, from weights [F, ...] of type int8, int16 or float32.
 
     uint32 [F/2, K/4, 2] (int8), uint32 [F/2, K/2, 2] (int16) or float32 [F/4, K, 4], rounded up with zeros.
     """
@@ -31,8 +31,8 @@ def pack_weights(kernel: Array) -> Array:
     return words
 
 
-def pack_weights_wino(kernel: Array) -> Array:
-    """The table that nn_conv_wino_q8 reads, uint32 [F/2, C/4 * 2, 3], from int8 weights [F, 3, C]."""
+def arrange_wino(kernel: Array) -> Array:
+    """The table that nn_conv_q8_wino reads, uint32 [F/2, C/4 * 2, 3], from int8 weights [F, 3, C]."""
     filters, width, channels = kernel.shape
     padded = np.zeros((rounded_up(filters, 2), width, rounded_up(channels, 4)), np.int8)
     padded[:filters, :, :channels] = kernel
@@ -44,7 +44,7 @@ def pack_weights_wino(kernel: Array) -> Array:
 
 
 def scratch_bytes_wino(channels: int, groups: int) -> int:
-    """Scratch memory of nn_conv_wino_q8 for blocks of `groups` times 16 positions."""
+    """Scratch memory of nn_conv_q8_wino for blocks of `groups` times 16 positions."""
     return 4 * ((48 * groups + 30) * (rounded_up(channels, 4) // 4) + 48)
 
 

@@ -2,7 +2,7 @@
 #include "nn_simd.h"
 #include <stdbool.h>
 
-#define NN_FUNCTION nn_conv_packed_q16
+#define NN_FUNCTION nn_conv_q16_simd
 #define NN_T int16_t
 #define NN_MAX INT16_MAX
 #define NN_PAIRS(count) (((count) + 1u) / 2u)
@@ -46,4 +46,4 @@ __attribute__((noinline)) static void nn_pack_four(const int16_t *from, uint32_t
     }
 }
 
-#include "nn_conv_packed.inc"
+#include "nn_conv_simd.inc"
