@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from ..formats import Array
-from ..simd import arrange_simd, arrange_wino
 from ..requant import Rounding
+from ..simd import arrange_simd, arrange_wino
 from .base import (
     NONE,
     Accumulator,
@@ -292,9 +292,7 @@ def simd_serves(requant: Requant, accumulator: Accumulator) -> bool:
     return requant.shift >= 0 and not trunc and fits
 
 
-def lower_simd_fixed(
-    call: CallBuilder, kernel: Array, bias: Array, window: Window, requant: Requant
-) -> None:
+def lower_simd_fixed(call: CallBuilder, kernel: Array, bias: Array, window: Window, requant: Requant) -> None:
     """The same in integers; the half that rounding to nearest adds is in the bias."""
     half = rounding_half(requant)
     floor = replace(requant, rounding=Rounding.FLOOR)
