@@ -22,36 +22,34 @@ __attribute__((noinline)) static void nn_clamp_all(const nn_range_f32 *range, ui
     }
 }
 
-/* All filters at 6 positions or one. The last ones, if fewer than 4, by way of the stack. */
-__attribute__((noinline)) static void nn_filters(const float *x, const float *w, const float *bias,
-                                                 nn_mac_f32 *loop, uint32_t w_filters, bool six,
-                                                 uint32_t out_c, float *y) {
-    const uint32_t positions = six ? 6u : 1u;
-    for (uint32_t left = out_c; left > 0u;) {
-        const uint32_t filters = left < 4u ? left : 4u;
+/* All filters at 6 positions or one, from loop->x to y. The last ones, if fewer than 4, by way of the stack.
+ */
+__attribute__((noinline)) static void nn_filters(nn_mac_f32 *loop, const float *w, const float *bias,
+                                                 bool six, uint32_t out_c, float *y) {
+    void (*const mac)(nn_mac_f32 *) = six ? nn_mac_6x4_f32 : nn_mac_1x4_f32;
+    const uint32_t rest = out_c % 4u;
+    loop->w = w;
+    loop->bias = bias;
+    loop->y = y;
+    loop->y_step = out_c * (uint32_t)sizeof(float);
+    loop->count = out_c / 4u;
+    if (loop->count > 0u) {
+        mac(loop);
+    }
+    if (rest > 0u) {
         float last[6][4];
         float last_bias[4] = {0.0f, 0.0f, 0.0f, 0.0f};
-        float *to = y;
-        loop->bias = bias;
-        loop->y_step = out_c * (uint32_t)sizeof(float);
-        if (filters < 4u) {
-            memcpy(last_bias, bias, filters * sizeof(float));
-            loop->bias = last_bias;
-            loop->y_step = (uint32_t)sizeof last[0];
-            to = last[0];
+        memcpy(last_bias, bias + out_c - rest, rest * sizeof(float));
+        loop->w = w + out_c / 4u * (loop->w_filters / 4u);
+        loop->bias = last_bias;
+        loop->y = last[0];
+        loop->y_step = (uint32_t)sizeof last[0];
+        loop->count = 1u;
+        mac(loop);
+        y += out_c - rest;
+        for (uint32_t p = 0; p < (six ? 6u : 1u); p++) {
+            memcpy(y + p * out_c, last[p], rest * sizeof(float));
         }
-        if (six) {
-            nn_mac_6x4_f32(x, w, loop, to);
-        } else {
-            nn_mac_1x4_f32(x, w, loop, to);
-        }
-        for (uint32_t p = 0; p < positions && filters < 4u; p++) {
-            memcpy(y + p * out_c, last[p], filters * sizeof(float));
-        }
-        left -= filters;
-        w += w_filters;
-        bias += 4;
-        y += 4;
     }
 }
 
@@ -61,6 +59,7 @@ void nn_conv_f32_simd(const float *NN_RESTRICT x, const float *NN_RESTRICT w, co
     const uint32_t x_row = shape->in_w * channels;
     const uint32_t w_row = shape->k_w * channels;
     nn_mac_f32 loop;
+    loop.w_filters = 4u * shape->k_h * w_row * (uint32_t)sizeof(float);
     loop.step = shape->stride_w * channels * (uint32_t)sizeof(float);
     for (uint32_t oh = 0; oh < shape->out_h; oh++) {
         const nn_window rows =
@@ -76,9 +75,9 @@ void nn_conv_f32_simd(const float *NN_RESTRICT x, const float *NN_RESTRICT w, co
             loop.run = cols.count * channels;
             loop.skip = (shape->dilation_h * x_row - loop.run) * (uint32_t)sizeof(float);
             loop.w_skip = (w_row - loop.run) * 4u * (uint32_t)sizeof(float);
-            nn_filters(x + rows.start * x_row + cols.start * channels,
-                       w + (rows.first * w_row + cols.first * channels) * 4u, bias, &loop,
-                       4u * shape->k_h * w_row, six, shape->out_c, y);
+            loop.x = x + rows.start * x_row + cols.start * channels;
+            nn_filters(&loop, w + (rows.first * w_row + cols.first * channels) * 4u, bias, six, shape->out_c,
+                       y);
             if (range->min != -INFINITY || range->max != INFINITY) {
                 nn_clamp_all(range, (six ? 6u : 1u) * shape->out_c, y);
             }

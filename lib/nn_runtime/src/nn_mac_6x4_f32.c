@@ -1,7 +1,7 @@
 #include "nn_mac_f32.h"
 
 #if defined(__thumb2__) && defined(__ARM_FP) && defined(__GNUC__) && !defined(__aarch64__)
-/* r0 r4-r8 x of the positions, r1 w, r2 loop, r3 y, r9 end of the run in w, r11 rows; s8-s31 sums,
+/* r0 r4-r8 x of the positions, r1 w, r2 loop, r9 end of the run in w, r11 rows; s8-s31 sums,
  * s0-s3 weights, s4 s5 x, s6 s7 products. No result is used by the next instruction. 4 elements a turn: the
  * loop fits the 1 KiB instruction cache of an STM32L4. The first turn starts in the middle when the run is no
  * multiple of 4. VMLA rounds twice like VMUL and VADD; it takes 3 cycles, but integer instructions behind it
@@ -35,19 +35,36 @@
     NN_POSITION("vldr s5, [r8, #" x "]\n", "s4", "s24", "s25", "s26", "s27")                                 \
     NN_POSITION("", "s5", "s28", "s29", "s30", "s31")
 
-__attribute__((naked)) void nn_mac_6x4_f32(__attribute__((unused)) const float *x,
-                                           __attribute__((unused)) const float *w,
-                                           __attribute__((unused)) const nn_mac_f32 *loop,
-                                           __attribute__((unused)) float *y) {
+__attribute__((naked)) void nn_mac_6x4_f32(__attribute__((unused)) nn_mac_f32 *loop) {
     __asm__("push.w {r4-r11, lr}\n"
             "vpush {s16-s31}\n"
+            "mov r2, r0\n"
+            "0:\n"
             "ldr r4, [r2, #24]\n" /* bias */
-            "vldm r4, {s8-s11}\n"
-            "vldm r4, {s12-s15}\n"
-            "vldm r4, {s16-s19}\n"
-            "vldm r4, {s20-s23}\n"
-            "vldm r4, {s24-s27}\n"
-            "vldm r4, {s28-s31}\n"
+            "ldr r0, [r2, #28]\n" /* x */
+            "vldm r4!, {s8-s11}\n"
+            "ldr r1, [r2, #32]\n" /* w */
+            "str r4, [r2, #24]\n"
+            "vmov.f32 s12, s8\n"
+            "vmov.f32 s13, s9\n"
+            "vmov.f32 s14, s10\n"
+            "vmov.f32 s15, s11\n"
+            "vmov.f32 s16, s12\n"
+            "vmov.f32 s17, s13\n"
+            "vmov.f32 s18, s14\n"
+            "vmov.f32 s19, s15\n"
+            "vmov.f32 s20, s16\n"
+            "vmov.f32 s21, s17\n"
+            "vmov.f32 s22, s18\n"
+            "vmov.f32 s23, s19\n"
+            "vmov.f32 s24, s20\n"
+            "vmov.f32 s25, s21\n"
+            "vmov.f32 s26, s22\n"
+            "vmov.f32 s27, s23\n"
+            "vmov.f32 s28, s24\n"
+            "vmov.f32 s29, s25\n"
+            "vmov.f32 s30, s26\n"
+            "vmov.f32 s31, s27\n"
             "ldr.w r12, [r2, #8]\n" /* step */
             "ldr.w r11, [r2]\n"     /* rows */
             "add.w r4, r0, r12\n"
@@ -112,7 +129,10 @@ __attribute__((naked)) void nn_mac_6x4_f32(__attribute__((unused)) const float *
                                                "add.w r1, r1, lr\n"
                                                "b.n 2b\n"
                                                "3:\n"
+                                               "ldr r3, [r2, #44]\n"  /* y */
                                                "ldr r12, [r2, #20]\n" /* y_step */
+                                               "add.w r4, r3, #16\n"
+                                               "str r4, [r2, #44]\n"
                                                "vstm r3, {s8-s11}\n"
                                                "add r3, r12\n"
                                                "vstm r3, {s12-s15}\n"
@@ -124,13 +144,24 @@ __attribute__((naked)) void nn_mac_6x4_f32(__attribute__((unused)) const float *
                                                "vstm r3, {s24-s27}\n"
                                                "add r3, r12\n"
                                                "vstm r3, {s28-s31}\n"
+                                               "ldr r1, [r2, #32]\n"
+                                               "ldr r3, [r2, #36]\n" /* w_filters */
+                                               "ldr r4, [r2, #40]\n" /* count */
+                                               "add r1, r3\n"
+                                               "str r1, [r2, #32]\n"
+                                               "subs r4, #1\n"
+                                               "str r4, [r2, #40]\n"
+                                               "bne.w 0b\n"
                                                "vpop {s16-s31}\n"
                                                "pop.w {r4-r11, pc}\n");
 }
 #else
-void nn_mac_6x4_f32(const float *x, const float *w, const nn_mac_f32 *loop, float *y) {
+void nn_mac_6x4_f32(nn_mac_f32 *loop) {
     for (uint32_t p = 0; p < 6u; p++) {
-        nn_mac_1x4_f32(x + p * (loop->step / 4u), w, loop, y + p * (loop->y_step / 4u));
+        nn_mac_f32 one = *loop;
+        one.x += p * (loop->step / 4u);
+        one.y += p * (loop->y_step / 4u);
+        nn_mac_1x4_f32(&one);
     }
 }
 #endif
