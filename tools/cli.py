@@ -39,6 +39,13 @@ ModelName = Annotated[
 Run = Annotated[int | None, typer.Option("--run", help="number of the run (default: the first)")]
 
 
+class Goal(Enum):
+    """What kernels are chosen for."""
+
+    speed = "speed"
+    size = "size"
+
+
 class Stage(Enum):
     """Stages after which a graph can be shown."""
 
@@ -254,6 +261,9 @@ def generate(
         str, typer.Option(help="of all C names; a different one for each model in an image")
     ] = "model",
     remove_softmax: Annotated[bool, typer.Option(help="leave out a softmax at the end")] = False,
+    optimize: Annotated[Goal, typer.Option(help="kernels: the fastest, or those that need least memory")] = (
+        Goal.speed
+    ),
     board: Annotated[str | None, typer.Option(help="check that the model fits this board")] = None,
 ) -> None:
     """Generate C from a model of your own, without an experiment."""
@@ -266,7 +276,9 @@ def generate(
     target = None if board is None else load_board(board)
     scheme = scheme_for(type, scale, frac, rounding)
     arrays = [] if calibration is None else load_calibration(calibration)
-    program = compile_model(model, model.stem, scheme, arrays, prefix, remove_softmax).program
+    program = compile_model(
+        model, model.stem, scheme, arrays, prefix, remove_softmax, optimize=optimize.value
+    ).program
     emit(render(program), out)
     if target is not None:
         check_memory(out, target)

@@ -73,13 +73,15 @@ def compile_variant(experiment: Experiment, prepared: PreparedData, variant: Var
     calibration = calibration_of(experiment, variant.type, prepared)
     name = f"{experiment.bench.name}/{variant.name}"
     tuned = tuned_of(experiment, variant)
+    deploy = experiment.deploy
     return compile_model(
         variant.model.path,
         name,
         scheme,
         calibration,
-        experiment.deploy.prefix,
+        deploy.prefix,
         frozen=None if tuned is None else tuned.frozen,
+        optimize=deploy.optimize,
     )
 
 
@@ -110,6 +112,7 @@ def generation_key(experiment: Experiment, prepared: PreparedData, variant: Vari
         type=variant.type,
         section=section.model_dump(),
         prefix=experiment.deploy.prefix,
+        optimize=experiment.deploy.optimize,
         code=generator_key(),
     )
 

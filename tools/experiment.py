@@ -217,13 +217,15 @@ class Deploy(Section):
 
     target: names of folders under boards/; a single name may stand without brackets. quantize: the types to
     generate, float32, int16, int8, affine8, affine16x8 or names of [quantization] sections. clock_hz: core
-    clock; None is the board's default. prefix: of all names in the generated C.
+    clock; None is the board's default. prefix: of all names in the generated C. optimize: which kernels are
+    chosen.
     """
 
     target: Annotated[tuple[Name, ...], Field(min_length=1)] = ("nucleo_l452re",)
     quantize: Annotated[tuple[Name, ...], Field(min_length=1)] = ("int8",)
     clock_hz: Annotated[int, Field(ge=1)] | None = None
     prefix: Annotated[str, Field(pattern=r"^[a-z][a-z0-9_]*$")] = "model"
+    optimize: Literal["speed", "size"] = "speed"
 
     @field_validator("target", mode="before")
     @classmethod

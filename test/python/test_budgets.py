@@ -11,16 +11,10 @@ from pathlib import Path
 
 import pytest
 from microai.boards.board import load_board
-from microai.boards.measure import measure
-from microai.codegen.emit import emit
-from microai.codegen.host import pack
-from microai.codegen.pipeline import compile_graph, scheme_for
-from microai.codegen.reference import stored
-from microai.codegen.render import render
-from microai.firmware import build_image, toolchain
+from microai.firmware import toolchain
 from microai.toml import load_toml
 
-from .resnet import inputs, resnetv1_6
+from .profile_layers import measured
 
 FILE = Path(__file__).parents[1] / "budgets.toml"
 TOLERANCE = 0.005
@@ -28,16 +22,9 @@ BUDGETS = load_toml(FILE)
 FIGURES = ("cycles", "rom", "ram", "stack")
 
 
-def measured(budget: dict, folder: Path) -> dict[str, int]:
+def figures(budget: dict, folder: Path) -> dict[str, int]:
     board = load_board(budget["board"])
-    kind = budget["type"]
-    graph = resnetv1_6(budget["filters"])
-    scheme = scheme_for(kind, **({"scale": "network", "frac": 9} if kind == "int16" else {}))
-    compiled = compile_graph(graph, scheme, inputs(16))
-    emit(render(compiled.program), folder / "nn_model")
-    elf = build_image(folder / "nn_model", board, budget["clock_hz"], folder / "build")
-    vectors = pack(stored(compiled.quantized, inputs(1)), compiled.program.inputs)
-    m = measure(elf, board, [bytes(row) for row in vectors])
+    _, m = measured(budget["type"], budget["filters"], board, budget["clock_hz"], folder)
     return {"cycles": m.cycles[0], "rom": m.footprint.rom, "ram": m.footprint.ram, "stack": m.stack_used}
 
 
@@ -48,7 +35,7 @@ def measured(budget: dict, folder: Path) -> dict[str, int]:
 def test_budget(budget: dict, tmp_path: Path, update_budgets: dict) -> None:
     if BUDGETS["compiler"] not in toolchain().compiler:
         pytest.skip(f"budgets are for {BUDGETS['compiler']}, see README")
-    found = measured(budget, tmp_path)
+    found = figures(budget, tmp_path)
     if update_budgets is not None:
         update_budgets[budget["board"], budget["type"], budget["filters"]] = found
         return

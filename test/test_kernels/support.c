@@ -4,7 +4,7 @@
 
 #define GUARD 0xA5u
 
-guarded buffer_x, buffer_w, buffer_packed, buffer_bias, buffer_y;
+guarded buffer_x, buffer_w, buffer_packed, buffer_simd, buffer_bias, buffer_y, buffer_scratch;
 uint64_t expected_words[BUFFER_WORDS];
 
 void *guarded_part(guarded *buffer, uint32_t bytes, bool at_end) {

@@ -5,7 +5,7 @@
 #include "nn_runtime.h"
 #include "unity_lite.h"
 
-enum { BUFFER_WORDS = 128, BUFFER_BYTES = 8 * BUFFER_WORDS };
+enum { BUFFER_WORDS = 360, BUFFER_BYTES = 8 * BUFFER_WORDS };
 
 /* A kernel's argument: a part of its own array, at the beginning or at the end of it. A kernel that leaves
  * the part leaves the array once in the two runs of each case (the sanitizers see that) or spoils the filling
@@ -15,7 +15,7 @@ typedef struct {
     uint32_t start, bytes;
 } guarded;
 
-extern guarded buffer_x, buffer_w, buffer_packed, buffer_bias, buffer_y;
+extern guarded buffer_x, buffer_w, buffer_packed, buffer_simd, buffer_bias, buffer_y, buffer_scratch;
 extern uint64_t expected_words[BUFFER_WORDS]; /* the oracle's output */
 
 /* A part of `bytes` bytes at the beginning or the end, all filled with the guard pattern. */

@@ -2,6 +2,7 @@
 #include "support.h"
 #include "tests.h"
 #include <math.h>
+#include <string.h>
 
 #define T float
 #define W float
@@ -23,6 +24,17 @@
 static const nn_range_f32 outs[OUT_COUNT] = {{-INFINITY, INFINITY}, {0.0f, INFINITY}, {-0.5f, 0.75f}};
 
 #include "sums.inc"
+
+#define SIMD_BYTES(filters, k) (((filters) + 3u) / 4u * (k) * 16u)
+#define SIMD_AT(f, i, k) (((f) / 4u * (k) + (i)) * 4u + (f) % 4u)
+#define SCRATCH_WORDS(k, width) (0u * (width))
+#define SERVES(shape) ((shape)->dilation_w == 1u)
+#define CONV_SIMD(x, w, bias, shape, out, scratch, y)                                                        \
+    ((void)(scratch), nn_conv_f32_simd(x, w, bias, shape, out, y))
+#define SIMD_OUTS OUTS
+#define SIMD_OUT_COUNT OUT_COUNT
+#define TEST_SIMD test_nn_conv_f32_simd
+#include "simd.inc"
 
 #define LEFTS(i, j)
 #define ADD(a, b, i, j) ((a) + (b))

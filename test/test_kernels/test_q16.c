@@ -2,6 +2,7 @@
 #include "support.h"
 #include "tests.h"
 #include <stddef.h>
+#include <string.h>
 
 #define T int16_t
 #define W int16_t
@@ -28,6 +29,28 @@ static const nn_requant outs[OUT_COUNT] = {
 };
 
 #include "sums.inc"
+
+#define SIMD_BYTES(filters, k) (((filters) + 1u) / 2u * (((k) + 1u) / 2u) * 8u)
+#define SIMD_AT(f, i, k) (((f) / 2u * (((k) + 1u) / 2u) + (i) / 2u) * 4u + (f) % 2u * 2u + (i) % 2u)
+#define SCRATCH_WORDS(k, width) ((width) * (((k) + 1u) / 2u) + ((k) + 1u) / 2u)
+#define SERVES(shape) true
+#define CONV_SIMD(x, w, bias, shape, out, scratch, y)                                                        \
+    nn_conv_q16_simd(x, (const uint32_t *)(const void *)(w), bias, shape, out, scratch, y)
+
+static const int8_t simd_shifts[] = {9, 6, 0, 11, 10, 8, 31}; /* of the filters */
+static const nn_requant simd_outs[] = {
+    {9, NN_ROUND_FLOOR, -32768, 32767, NULL},
+    {10, NN_ROUND_FLOOR, 0, 32767, NULL},
+    {8, NN_ROUND_FLOOR, -100, 99, NULL},
+    {9, NN_ROUND_FLOOR, 0, 32740, NULL},
+    {0, NN_ROUND_FLOOR, -32768, 32767, NULL},
+    {7, NN_ROUND_FLOOR, -32768, 32767, simd_shifts},
+    {99, NN_ROUND_FLOOR, 0, 32767, simd_shifts + 1},
+};
+#define SIMD_OUTS simd_outs
+#define SIMD_OUT_COUNT 7u
+#define TEST_SIMD test_nn_conv_q16_simd
+#include "simd.inc"
 
 #define LEFTS(i, j) i, j,
 #define ADD(a, b, i, j) ((int64_t)(a) * (1 << (i)) + (int64_t)(b) * (1 << (j)))

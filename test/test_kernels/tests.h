@@ -17,7 +17,7 @@ void test_exp_f32(void);
 void test_crc32(void);
 void test_float_to_fixed_and_back(void);
 
-enum { CONV_COUNT = 18, POOL_COUNT = 10 };
+enum { CONV_COUNT = 19, POOL_COUNT = 10 };
 extern const nn_conv_shape conv_shapes[CONV_COUNT];
 extern const nn_pool_shape pool_shapes[POOL_COUNT];
 extern const uint8_t add_lefts[4][2]; /* left_a, left_b */

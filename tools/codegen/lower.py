@@ -10,10 +10,12 @@ import re
 import zlib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from types import MappingProxyType
 
 import numpy as np
 
 from ..errors import UserError
+from .choose import Choice
 from .formats import Array, Float32
 from .graph import Graph, Node, TensorType
 from .kernels import KernelTable
@@ -28,8 +30,10 @@ C_TYPES = {
     "int16": "int16_t",
     "int32": "int32_t",
     "int64": "int64_t",
+    "uint32": "uint32_t",
     "float32": "float",
 }
+NO_CHOICES: Mapping[str, Choice] = MappingProxyType({})
 MAGNITUDE_OF_SELFTEST = 4.0
 ARENA_MEMBER = {"int8_t": "q8", "int16_t": "q16", "float": "f32"}
 
@@ -170,6 +174,15 @@ class CallBuilder:
         """Pointer to the output, `elements` elements from its start."""
         return self.pointer(self.node.name, elements)
 
+    @property
+    def choice(self) -> Choice | None:
+        """The kernel chosen for this node; None is its portable one."""
+        return self.program.choices.get(self.node.name)
+
+    def scratch(self) -> str:
+        """Pointer to this node's scratch memory."""
+        return f"arena->words + {self.program.plan.scratch[self.node.name].offset // 4}u"
+
     def table(self, suffix: str, values: Array, layout: str) -> str:
         """Store an array in flash; returns its C name."""
         name = f"{self.program.prefix}_w_{self.program.identifiers[self.node.name]}_{suffix}"
@@ -222,6 +235,7 @@ class ProgramBuilder:
     plan: MemoryPlan
     kernels: KernelTable
     identifiers: Mapping[str, str]
+    choices: Mapping[str, Choice]
     tables: list[Table] = field(default_factory=list)
     structures: dict[tuple[str, tuple[tuple[str, str], ...]], str] = field(default_factory=dict)
 
@@ -238,11 +252,20 @@ def unique_identifiers(names: Sequence[str]) -> dict[str, str]:
     return result
 
 
-def lower(graph: Graph, plan: MemoryPlan, kernels: KernelTable, prefix: str = "model") -> Program:
-    """Lower every node. Raises UserError when the runtime lacks a kernel or the prefix is not a C name."""
+def lower(
+    graph: Graph,
+    plan: MemoryPlan,
+    kernels: KernelTable,
+    prefix: str = "model",
+    choices: Mapping[str, Choice] = NO_CHOICES,
+) -> Program:
+    """Lower every node to the kernel chosen for it.
+
+    Raises UserError when the runtime lacks a kernel or the prefix is not a C name.
+    """
     if not re.fullmatch(r"[a-z_][a-z0-9_]*", prefix):
         raise UserError("prefix", f"{prefix!r} is not a lower-case C identifier", "use letters, digits and _")
-    builder = ProgramBuilder(prefix, graph, plan, kernels, unique_identifiers(list(graph.tensors)))
+    builder = ProgramBuilder(prefix, graph, plan, kernels, unique_identifiers(list(graph.tensors)), choices)
     layers: list[Layer] = []
     for node in graph.nodes:
         call = CallBuilder(builder, node)

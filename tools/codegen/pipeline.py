@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import TypeAlias
 
 from ..errors import UserError
+from .choose import Optimize, choose
 from .formats import Array
 from .frontends import import_model
 from .graph import Graph
@@ -81,6 +82,7 @@ def compile_graph(
     prefix: str = "model",
     remove_softmax: bool = False,
     frozen: Frozen | None = None,
+    optimize: Optimize = "speed",
 ) -> Compiled:
     """Run all stages after the frontend. `scheme` None keeps float32, for which no calibration is needed.
 
@@ -92,7 +94,9 @@ def compile_graph(
         quantized = frozen.quantized(simplified, calibration, scheme)
     else:
         quantized = simplified if scheme is None else quantize(simplified, calibration, scheme)
-    program = lower(quantized, plan(quantized), kernel_table(), prefix)
+    choices = choose(quantized, optimize)
+    memory = plan(quantized, {name: choice.scratch for name, choice in choices.items()})
+    program = lower(quantized, memory, kernel_table(), prefix, choices)
     return Compiled(graph, simplified, quantized, program)
 
 
@@ -104,8 +108,11 @@ def compile_model(
     prefix: str = "model",
     remove_softmax: bool = False,
     frozen: Frozen | None = None,
+    optimize: Optimize = "speed",
 ) -> Compiled:
     """Import a model file and run all stages. Raises UserError for whatever cannot be deployed."""
     if scheme is not None and not calibration:
         raise UserError(path, "integers need calibration data", "give --calibration samples.npz")
-    return compile_graph(import_model(path, name), scheme, calibration, prefix, remove_softmax, frozen)
+    return compile_graph(
+        import_model(path, name), scheme, calibration, prefix, remove_softmax, frozen, optimize
+    )

@@ -1,19 +1,21 @@
 """Where every tensor lies in the arena: offsets, lifetimes and in-place reuse.
 
 Tensors that share memory (a reshape, an element-wise operation in place) form one buffer. Buffers that
-live at the same time must not overlap. Placement is greedy (lowest free offset) over several orders; the
-best is kept. `lower_bound` is the largest sum of the sizes of buffers alive at one step: no placement of
-these buffers can need less.
+live at the same time must not overlap. A kernel's scratch memory is a buffer of its step alone.
+Placement is greedy (lowest free offset) over several orders; the best is kept. `lower_bound` is the largest
+sum of the sizes of buffers alive at one step: no placement of these buffers can need less.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from types import MappingProxyType
 
 from .graph import Graph
 
 ALIGNMENT = 8
+NO_SCRATCH: Mapping[str, int] = MappingProxyType({})
 
 
 @dataclass(frozen=True)
@@ -40,12 +42,16 @@ class Placement:
 
 @dataclass(frozen=True)
 class MemoryPlan:
-    """Arena of one model: its size and the place of every tensor; `buffer` names who shares memory."""
+    """Arena of one model: its size and the place of every tensor; `buffer` names who shares memory.
+
+    `scratch` has the scratch memory of each node that needs some.
+    """
 
     arena_bytes: int
     lower_bound: int
     placements: Mapping[str, Placement]
     buffer: Mapping[str, str]
+    scratch: Mapping[str, Placement]
 
 
 @dataclass
@@ -129,9 +135,17 @@ ORDERS: tuple[Callable[[str, Buffer], tuple[int, ...]], ...] = (
 )
 
 
-def plan(graph: Graph) -> MemoryPlan:
-    """Place all tensors of a graph; deterministic. Reads no bytes before they are written."""
+def scratch_of(name: str) -> str:
+    """Name of a node's scratch buffer; no tensor has a name with a line break."""
+    return f"{name}\nscratch"
+
+
+def plan(graph: Graph, scratch: Mapping[str, int] = NO_SCRATCH) -> MemoryPlan:
+    """Place all tensors of a graph, and `scratch` bytes for nodes; deterministic."""
     buffers, owner = share(graph, last_uses(graph))
+    for step, node in enumerate(graph.nodes):
+        if scratch.get(node.name):
+            buffers[scratch_of(node.name)] = Buffer(align(scratch[node.name]), step, step)
     best: dict[str, int] = {}
     best_peak = None
     for key in ORDERS:
@@ -144,19 +158,27 @@ def plan(graph: Graph) -> MemoryPlan:
     for tensor, home in owner.items():
         buffer = buffers[home]
         placements[tensor] = Placement(best[home], graph.tensors[tensor].bytes, buffer.first, buffer.last)
+    own = {}
+    for name, size in scratch.items():
+        if size:
+            buffer = buffers[scratch_of(name)]
+            own[name] = Placement(best[scratch_of(name)], size, buffer.first, buffer.last)
     lower_bound = max(
         sum(b.size for b in buffers.values() if b.first <= step <= b.last)
         for step in range(-1, len(graph.nodes) + 1)
     )
-    result = MemoryPlan(best_peak, lower_bound, placements, owner)
+    result = MemoryPlan(best_peak, lower_bound, placements, owner, own)
     verify(result)
     return result
 
 
 def verify(plan: MemoryPlan) -> None:
-    """No two tensors of different buffers may overlap while both are alive."""
+    """No two tensors of different buffers may overlap while both are alive, nor scratch memory and a tensor."""
     tensors = list(plan.placements)
     for index, a in enumerate(tensors):
         for b in tensors[:index]:
             if plan.buffer[a] != plan.buffer[b] and plan.placements[a].overlaps(plan.placements[b]):
                 raise AssertionError(f"the memory plan lets {a} and {b} overlap")
+        for node, placement in plan.scratch.items():
+            if placement.overlaps(plan.placements[a]):
+                raise AssertionError(f"the memory plan lets {a} and the scratch memory of {node} overlap")

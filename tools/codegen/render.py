@@ -54,6 +54,8 @@ def literal(value: object, c_type: str) -> str:
         return float_literal(float(value))  # type: ignore[arg-type]
     if c_type == "int64_t":
         return f"INT64_C({value})"
+    if c_type == "uint32_t":
+        return f"0x{value:08x}u"
     if value == -(2**31):
         return "INT32_MIN"
     return str(value)

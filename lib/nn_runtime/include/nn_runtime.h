@@ -18,8 +18,8 @@
  *
  * Rules for all kernels:
  *
- *   - The caller allocates every array, aligned for its element type. No kernel needs scratch memory, keeps
- *     state between calls, allocates or recurses.
+ *   - The caller allocates every array, aligned for its element type, scratch memory included. No
+ *     kernel keeps state between calls, allocates or recurses.
  *   - y must not overlap an input unless the kernel says "in place"; then y may be exactly that input.
  *   - Dimensions are 1..65535; `count`, `rows`, `row`, `in` and `out` are 0..2^32-1 as memory allows.
  *   - Accumulators must not overflow. The caller has proved sum|w| * max(|x|, |x_zero|) + |bias| <= 2^31 - 1
@@ -131,6 +131,47 @@ void nn_conv_q16_w8_wide(const int16_t *NN_RESTRICT x, const int8_t *NN_RESTRICT
                          const nn_requant *requant, int16_t *NN_RESTRICT y);
 void nn_conv_f32(const float *NN_RESTRICT x, const float *NN_RESTRICT w, const float *NN_RESTRICT bias,
                  const nn_conv_shape *shape, const nn_range_f32 *range, float *NN_RESTRICT y);
+
+/* ---- Convolution by SIMD ----
+ *
+ * The numbers of nn_conv_T with groups = 1, faster on cores with the DSP instructions of ARMv7E-M (f32: with
+ * an FPU); plain C elsewhere. A dense layer is a convolution of one position. K = KH * KW * C elements under
+ * the window, in the order kh, kw, c; weights beyond K or F are zero.
+ *
+ * Requires groups = 1; q8, q16: x_zero = 0 or no padding, rounding FLOOR (a half added to the bias makes it
+ * NEAREST), shifts 0..31; f32: dilation_w = 1.
+ *
+ *   w q8   [F/2][K/4][2], rounded up: (F+1)/2, (K+3)/4. The bytes of a word, first to last: weight k of
+ *          filter f, of f+1, weight k+2 of f, of f+1; in the second word k+1 and k+3.
+ *   w q16  [F/2][K/2][2], rounded up: weights k (low half) and k+1 of filter f; in the second word of f+1.
+ *   w f32  [F/4][K][4], rounded up: weight k of four filters.
+ *
+ *   scratch  width * P + (K * sizeof(T) + 3) / 4 words; P = K/4 * 2 (q8) or K/2 (q16), rounded up; width = 4,
+ *            for an output of one position 1
+ */
+void nn_conv_q8_simd(const int8_t *NN_RESTRICT x, const uint32_t *NN_RESTRICT w,
+                     const int32_t *NN_RESTRICT bias, const nn_conv_shape *shape, const nn_requant *requant,
+                     uint32_t *NN_RESTRICT scratch, int8_t *NN_RESTRICT y);
+void nn_conv_q16_simd(const int16_t *NN_RESTRICT x, const uint32_t *NN_RESTRICT w,
+                      const int32_t *NN_RESTRICT bias, const nn_conv_shape *shape, const nn_requant *requant,
+                      uint32_t *NN_RESTRICT scratch, int16_t *NN_RESTRICT y);
+void nn_conv_f32_simd(const float *NN_RESTRICT x, const float *NN_RESTRICT w, const float *NN_RESTRICT bias,
+                      const nn_conv_shape *shape, const nn_range_f32 *range, float *NN_RESTRICT y);
+
+/* ---- Convolution of width 3 by Winograd's algorithm ----
+ *
+ * The numbers of nn_conv_q8 with about half of the multiplications. Requires k_h = stride_h = 1, pad_top = 0,
+ * k_w = 3, stride_w = dilation_w = 1, groups of the shape 1, x_zero, rounding and shifts as above, and for
+ * every filter 24 * sum|w| * max|x| < 2^31.
+ *
+ *   w        [F/2][C/4][2][3] words, rounded up. The bytes of a word: tap k of filter f, of f+1, for
+ *            channel c, then for c+2; in the second half of a group c+1 and c+3.
+ *   groups   of 16 positions that are computed at a time
+ *   scratch  (48 * groups + 30) * ((C+3)/4) + 48 words
+ */
+void nn_conv_q8_wino(const int8_t *NN_RESTRICT x, const uint32_t *NN_RESTRICT w,
+                     const int32_t *NN_RESTRICT bias, const nn_conv_shape *shape, const nn_requant *requant,
+                     uint32_t groups, uint32_t *NN_RESTRICT scratch, int8_t *NN_RESTRICT y);
 
 /* ---- Dense ----
  *

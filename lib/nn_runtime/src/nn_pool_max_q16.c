@@ -1,5 +1,9 @@
-#include "nn_type_q16.inc"
+#include "nn_runtime.h"
 
 #define NN_FUNCTION nn_pool_max_q16
-#define NN_LOWEST INT16_MIN
-#include "nn_pool_max.inc"
+#define NN_T int16_t
+#define NN_UNSIGNED uint16_t
+#define NN_EACH 0x00010001u
+#define NN_MAX nn_max_halves
+#define NN_MIN nn_min_halves
+#include "nn_pool_max_words.inc"

@@ -119,6 +119,23 @@ def test_host_c_equals_reference(
         assert array.tobytes() == found.get(name, array).tobytes()
 
 
+@pytest.mark.parametrize("name", ["float32", "int8", "int16"])
+def test_kernels_chosen_for_size_give_the_same_numbers(name: str, tmp_path: Path) -> None:
+    graph = small_graph()
+    results = {
+        optimize: compile_graph(graph, SCHEMES[name], samples(graph, 1, 8), optimize=optimize)
+        for optimize in ("speed", "size")
+    }
+    kernels = {o: {k for layer in r.program.layers for k in layer.kernels} for o, r in results.items()}
+    assert any("simd" in kernel for kernel in kernels["speed"])
+    assert (
+        not any("simd" in kernel for kernel in kernels["size"]) and not results["size"].program.plan.scratch
+    )
+    x = list(stored(results["size"].quantized, samples(graph, 2, 4)))
+    found = {o: build_host(r.program, tmp_path / o, "-O1").trace(x, 0x55) for o, r in results.items()}
+    assert all(found["speed"][name].tobytes() == y.tobytes() for name, y in found["size"].items())
+
+
 @settings(parent=slow, max_examples=4)
 @pytest.mark.parametrize("name", ["float32", "int8", "int16", "affine8", "affine16x8"])
 @given(graph=graphs())

@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 from hypothesis import given, settings
+from hypothesis import strategies as st
 from microai.codegen.graph import Graph, Node, TensorType
 from microai.codegen.ops.add import Add
 from microai.codegen.ops.base import RELU
@@ -50,6 +51,14 @@ def simulate(graph: Graph, memory: MemoryPlan) -> None:
         for source in overlapping:
             assert memory.placements[source].offset == memory.placements[node.name].offset
         write(node.name)
+        if node.name in memory.scratch:
+            place = memory.scratch[node.name]
+            for tensor in (*node.inputs, node.name):
+                simultaneous = memory.placements[tensor]
+                assert place.offset + place.size <= simultaneous.offset or (
+                    simultaneous.offset + graph.tensors[tensor].bytes <= place.offset
+                )
+            arena[place.offset : place.offset + place.size] = f"scratch of {node.name}"
     for output in graph.outputs:
         read(output, views.get(output, frozenset()))
 
@@ -64,13 +73,26 @@ def test_no_tensor_is_overwritten_before_its_last_use(graph: Graph) -> None:
         assert all(place.offset % ALIGNMENT == 0 for place in memory.placements.values())
 
 
+@settings(max_examples=100, deadline=None)
+@given(graph=graphs(max_steps=10), sizes=st.lists(st.integers(0, 200), min_size=1))
+def test_scratch_memory_overlaps_no_living_tensor(graph: Graph, sizes: list[int]) -> None:
+    scratch = {node.name: sizes[i % len(sizes)] for i, node in enumerate(graph.nodes)}
+    memory = plan(graph, scratch)
+    simulate(graph, memory)
+    assert {name: place.size for name, place in memory.scratch.items()} == {
+        name: size for name, size in scratch.items() if size
+    }
+    assert all(place.offset + place.size <= memory.arena_bytes for place in memory.scratch.values())
+    assert all(place.offset % ALIGNMENT == 0 for place in memory.scratch.values())
+
+
 def test_simulation_notices_an_overlap() -> None:
     """The check itself fails for a plan that lets two tensors share a byte."""
     nodes = [Node("a", Clamp(RELU), ("x",)), Node("b", Add(), ("x", "a"))]
     graph = Graph.build("g", {"x": TensorType((4,))}, nodes, ["b"])
     good = plan(graph)
     bad = MemoryPlan(
-        good.arena_bytes, good.lower_bound, {**good.placements, "a": good.placements["x"]}, good.buffer
+        good.arena_bytes, good.lower_bound, {**good.placements, "a": good.placements["x"]}, good.buffer, {}
     )
     simulate(graph, good)
     with pytest.raises(AssertionError):

@@ -11,6 +11,7 @@ import numpy as np
 from ..formats import Array, Fixed, FixedWeights
 from ..packing import pack_bits
 from ..requant import Rounding
+from ..simd import arrange_simd, arrange_wino
 from .base import (
     NONE,
     Accumulator,
@@ -176,6 +177,9 @@ class Conv(FloatOp):
         )
 
     def lower(self, call: CallBuilder) -> None:
+        if call.choice:
+            lower_simd(call, self.kernel, self.bias, self.window, call.range(self.activation))
+            return
         call.kernel(
             "conv",
             call.input(0),
@@ -223,6 +227,9 @@ class FixedConv(FixedOp):
         return oh * ow * self.kernel.size
 
     def lower(self, call: CallBuilder) -> None:
+        if call.choice:
+            lower_simd_fixed(call, self.kernel, self.bias, self.window, self.requant)
+            return
         call.kernel(
             "conv",
             call.input(0),
@@ -316,6 +323,49 @@ def conv_shape(call: CallBuilder, window: Window, groups: int, zero: int = 0) ->
             ".groups": groups, **({".x_zero": zero} if zero else {}),
         },
     )  # fmt: skip
+
+
+def lower_simd(call: CallBuilder, kernel: Array, bias: Array, window: Window, finish: str) -> None:
+    """Call the chosen convolution by SIMD; kernel [F, ...]."""
+    choice = call.choice
+    assert choice is not None
+    wino = choice.kernel == "wino"
+    table = arrange_wino(kernel[:, 0]) if wino else arrange_simd(kernel)
+    call.kernel(
+        "conv",
+        call.input(0),
+        call.table("kernel", table, f"for {choice.kernel}, F={len(kernel)}"),
+        call.table("bias", bias, "[F]"),
+        conv_shape(call, window, 1),
+        finish,
+        *([f"{choice.groups}u"] if wino else []),
+        *([call.scratch()] if choice.scratch else []),
+        call.output(),
+        variant=f"_{choice.kernel}",
+    )
+
+
+def rounding_half(requant: Requant) -> Array:
+    """What rounding to nearest adds to the accumulator in front of the shift, int64 [1] or [F]."""
+    shifts = np.array(requant.shifts or (requant.shift,), np.int64)
+    nearest = requant.rounding is Rounding.NEAREST
+    half: Array = np.where(nearest & (shifts > 0), 1 << np.maximum(shifts - 1, 0), 0)
+    return half
+
+
+def simd_serves(requant: Requant, accumulator: Accumulator) -> bool:
+    """nn_conv_T_simd gives this output: right shifts, the half that rounding adds fits the accumulator."""
+    shifts = requant.shifts or (requant.shift,)
+    trunc = requant.rounding is Rounding.TRUNC and max(shifts) > 0
+    fits = Accumulator(accumulator.bound + int(rounding_half(requant).max())).bits == 32
+    return min(shifts) >= 0 and max(shifts) <= 31 and not trunc and fits
+
+
+def lower_simd_fixed(call: CallBuilder, kernel: Array, bias: Array, window: Window, requant: Requant) -> None:
+    """The same in integers; the half that rounding to nearest adds is in the bias."""
+    floor = replace(requant, rounding=Rounding.FLOOR)
+    folded = (bias + rounding_half(requant)).astype(bias.dtype)
+    lower_simd(call, kernel, folded, window, call.requant(floor))
 
 
 def describe_conv(kernel: Array, window: Window, groups: int, activation: str) -> str:

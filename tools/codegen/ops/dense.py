@@ -10,10 +10,22 @@ import numpy as np
 
 from ..formats import Array, Fixed, FixedWeights
 from .base import NONE, Accumulator, Activation, FixedFormats, FixedOp, FloatOp, Requant, Shape
-from .conv import exact_type, fixed_parameters, sums_take_unsigned, weights_table, weights_variant
+from .conv import (
+    Window,
+    exact_type,
+    fixed_parameters,
+    lower_simd,
+    lower_simd_fixed,
+    sums_take_unsigned,
+    weights_table,
+    weights_variant,
+)
 
 if TYPE_CHECKING:
     from ..lower import CallBuilder
+
+# A dense layer is a convolution of one position.
+ONE_POSITION = Window((1, 1))
 
 
 def infer_dense(kernel: Array, inputs: Sequence[Shape]) -> Shape:
@@ -63,6 +75,9 @@ class Dense(FloatOp):
         return FixedDense(kernel, bias, requant, formats.weights, formats.inputs[0], accumulator=accumulator)
 
     def lower(self, call: CallBuilder) -> None:
+        if call.choice:
+            lower_simd(call, self.kernel, self.bias, ONE_POSITION, call.range(self.activation))
+            return
         weights = call.table("kernel", self.kernel, f"[F={len(self.kernel)}][C={self.kernel.shape[1]}]")
         lower_dense(call, self.kernel, [weights], self.bias, call.range(self.activation), "")
 
@@ -98,6 +113,9 @@ class FixedDense(FixedOp):
         return int(self.kernel.size)
 
     def lower(self, call: CallBuilder) -> None:
+        if call.choice:
+            lower_simd_fixed(call, self.kernel, self.bias, ONE_POSITION, self.requant)
+            return
         table = weights_table(call, self.kernel, self.weights, self.source, f"[C={self.kernel.shape[1]}]")
         variant = weights_variant(self.weights, self.source) + self.accumulator.suffix
         lower_dense(call, self.kernel, table, self.bias, call.requant(self.requant), variant)

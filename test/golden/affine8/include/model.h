@@ -56,6 +56,7 @@ typedef int8_t model_output_t;
 typedef union {
     uint64_t alignment;
     uint8_t bytes[MODEL_ARENA_BYTES];
+    uint32_t words[MODEL_ARENA_BYTES / 4u];
     int8_t q8[MODEL_ARENA_BYTES];
     int16_t q16[MODEL_ARENA_BYTES / 2u];
     float f32[MODEL_ARENA_BYTES / 4u];

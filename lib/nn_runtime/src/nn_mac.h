@@ -1,0 +1,45 @@
+/* Inner loops of the SIMD kernels: sums of products of 4 positions with pairs of filters, and the outputs
+ * made of them.
+ *
+ *   x       [pairs][4]   a word holds two elements (int16_t) of one position
+ *   w q16   [pairs][2]   a word holds the weights of two elements of one filter
+ *   w q8    [pairs]      a word holds int8_t: filters 0, 1 of the first element, filters 0, 1 of the second
+ *
+ * 14 or 15 cycles a pair (16 products) on a Cortex-M4: all 14 registers are in use, which is why these are
+ * assembly. */
+#ifndef NN_MAC_H
+#define NN_MAC_H
+
+#include "nn_runtime.h"
+
+/* How outputs are clamped. */
+enum { NN_CLAMP_RANGE = 0, NN_CLAMP_TYPE = 1, NN_CLAMP_TYPE_POSITIVE = 2 };
+
+/* The work of one call, changed by it. The assembly knows the offsets. */
+typedef struct {
+    const uint32_t *x;   /* 0 */
+    const uint32_t *w;   /* 4: the filters' one after the other */
+    const int32_t *bias; /* 8 */
+    uint32_t pairs;      /* 12: of elements, > 0 */
+    uint32_t count;      /* 16: pairs of filters, > 0 */
+    int32_t clamp;       /* 20 */
+    uint32_t shifts;     /* 24: of the two filters, a half word each, 0..31 */
+    int32_t min, max;    /* 28: output = clamp(sum >> shift, min, max) */
+    void *y[4]; /* 36: outputs of the positions. A position to ignore has the place of the first: it is
+                 * written last */
+} nn_mac_block;
+
+void nn_mac_4x2_q8(nn_mac_block *block);
+void nn_mac_4x2_q16(nn_mac_block *block);
+
+/* The same for one position: x [pairs], y[0] only. */
+void nn_mac_1x2_q8(nn_mac_block *block);
+void nn_mac_1x2_q16(nn_mac_block *block);
+
+/* The output of filter 0 or 1, with the range of any clamp. */
+static inline int32_t nn_mac_out(int32_t sum, uint32_t filter, const nn_mac_block *block) {
+    sum >>= block->shifts >> 16u * filter & 31u;
+    return sum < block->min ? block->min : sum > block->max ? block->max : sum;
+}
+
+#endif

@@ -1,0 +1,84 @@
+"""Which kernel computes each layer, and the scratch memory it needs.
+
+`speed` takes the SIMD convolution wherever it gives the same numbers, for convolutions of width 3 in 8 bits
+Winograd's algorithm; `size` keeps the portable kernels, which need no scratch memory.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Literal, TypeAlias
+
+import numpy as np
+
+from .formats import Array, Fixed
+from .graph import Graph, Node, TensorType
+from .ops.base import hwc
+from .ops.conv import Conv, FixedConv, Window, bound_of, simd_serves, weights_variant
+from .ops.dense import ONE_POSITION, Dense, FixedDense
+from .simd import scratch_bytes, scratch_bytes_wino
+
+Optimize: TypeAlias = Literal["speed", "size"]
+LARGEST_DIMENSION = 65535
+# Below these the transforms cost more than the multiplications that they save.
+WINO_POSITIONS = 8
+WINO_CHANNELS = 12
+# Blocks of 32 positions: larger ones gain less than 5 % and take more memory.
+WINO_GROUPS = 2
+
+
+@dataclass(frozen=True)
+class Choice:
+    """A variant of the convolution kernel, by its suffix, instead of the portable one; scratch memory in bytes.
+
+    `groups` of 16 positions are computed at a time (Winograd's algorithm only).
+    """
+
+    kernel: str
+    scratch: int
+    groups: int = 0
+
+
+def choose(graph: Graph, optimize: Optimize) -> Mapping[str, Choice]:
+    """Kernels by node; nodes that are missing use their portable kernel."""
+    if optimize == "size":
+        return {}
+    found = {node.name: fastest(graph, node) for node in graph.nodes}
+    return {name: choice for name, choice in found.items() if choice is not None}
+
+
+def fastest(graph: Graph, node: Node) -> Choice | None:
+    """The fastest kernel for a convolution or dense layer, by a rule; None when only the portable one can serve."""
+    op = node.op
+    if not isinstance(op, Conv | FixedConv | Dense | FixedDense):
+        return None
+    window, groups = (op.window, op.groups) if isinstance(op, Conv | FixedConv) else (ONE_POSITION, 1)
+    if isinstance(op, FixedConv | FixedDense):
+        padded_by_another = op.source.zero != 0 and any(window.padding)
+        if padded_by_another or weights_variant(op.weights, op.source):
+            return None
+        if not simd_serves(op.requant, op.accumulator):
+            return None
+    source = graph.tensors[node.inputs[0]]
+    channels = hwc(source.shape)[2]
+    if groups > 1 or channels > LARGEST_DIMENSION:
+        return None
+    if isinstance(op, Conv) and window.dilation[1] > 1:
+        return None
+    out_h, out_w, filters = hwc(graph.tensors[node.name].shape)
+    wino = isinstance(op, FixedConv) and op.source.bytes == 1 and can_wino(op.kernel, window, source)
+    if wino and out_w >= WINO_POSITIONS and min(channels, filters) >= WINO_CHANNELS:
+        blocks = min(WINO_GROUPS, -(-out_w // 16))
+        return Choice("wino", scratch_bytes_wino(channels, blocks), blocks)
+    positions = out_h * out_w
+    return Choice("simd", scratch_bytes(op.kernel[0].size, positions, source.format.bytes))
+
+
+def can_wino(kernel: Array, window: Window, source: TensorType) -> bool:
+    """nn_conv_q8_wino gives the numbers of this convolution: width 3 along rows, 24 times each sum fits 32 bits."""
+    rows = (window.kernel[0], window.strides[0], *window.padding[:2])
+    columns = (window.kernel[1], window.strides[1], window.dilation[1])
+    assert isinstance(source.format, Fixed)
+    bound = bound_of(kernel, np.zeros(len(kernel), np.int64), source.format.magnitude)
+    return rows == (1, 1, 0, 0) and columns == (3, 1, 1) and 24 * bound < 1 << 31

@@ -1,0 +1,58 @@
+"""Layouts and scratch memory of the convolutions by SIMD (nn_conv_T_simd in nn_runtime.h)."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from .formats import Array
+
+
+def rounded_up(count: int, to: int) -> int:
+    return -(-count // to) * to
+
+
+def arrange_simd(kernel: Array) -> Array:
+    """The table that nn_conv_T_simd reads, from weights [F, ...] of type int8, int16 or float32.
+
+    uint32 [F/2, K/4, 2] (int8), uint32 [F/2, K/2, 2] (int16) or float32 [F/4, K, 4], rounded up with zeros.
+    """
+    filters = kernel.reshape(len(kernel), -1)
+    together, group = {1: (2, 4), 2: (2, 2), 4: (4, 1)}[kernel.itemsize]
+    f, k = filters.shape
+    padded = np.zeros((rounded_up(f, together), rounded_up(k, group)), kernel.dtype)
+    padded[:f, :k] = filters
+    groups = padded.reshape(len(padded) // together, together, -1, group).transpose(0, 2, 1, 3)
+    if kernel.dtype == np.float32:
+        return np.ascontiguousarray(groups.reshape(*groups.shape[:2], together))
+    if kernel.dtype == np.int8:
+        # [f, k] of a group -> a word of (0, 0) (1, 0) (0, 2) (1, 2), a word of (0, 1) (1, 1) (0, 3) (1, 3)
+        groups = groups[..., [0, 2, 1, 3]].transpose(0, 1, 3, 2)
+    words: Array = np.ascontiguousarray(groups.reshape(*groups.shape[:2], -1)).view(np.uint32)
+    return words
+
+
+def arrange_wino(kernel: Array) -> Array:
+    """The table that nn_conv_q8_wino reads, uint32 [F/2, C/4 * 2, 3], from int8 weights [F, 3, C]."""
+    filters, width, channels = kernel.shape
+    padded = np.zeros((rounded_up(filters, 2), width, rounded_up(channels, 4)), np.int8)
+    padded[:filters, :, :channels] = kernel
+    # [f/2, f, k, c/4, c] with the channels of a group in the order (0, 2), (1, 3)
+    groups = padded.reshape(len(padded) // 2, 2, width, -1, 4)[..., [0, 2, 1, 3]]
+    groups = groups.reshape(*groups.shape[:4], 2, 2).transpose(0, 3, 4, 2, 5, 1)
+    words: Array = np.ascontiguousarray(groups).reshape(len(groups), -1, 4).view(np.uint32)
+    return words.reshape(len(words), -1, width)
+
+
+def scratch_bytes_wino(channels: int, groups: int) -> int:
+    """Scratch memory of nn_conv_q8_wino for blocks of `groups` times 16 positions."""
+    return 4 * ((48 * groups + 30) * (rounded_up(channels, 4) // 4) + 48)
+
+
+def scratch_bytes(elements: int, positions: int, itemsize: int) -> int:
+    """Scratch memory for `elements` under a window (K), `positions` of the output, elements of `itemsize` bytes."""
+    if itemsize == 4:
+        return 0
+    group = 4 // itemsize
+    pairs = rounded_up(elements, group) // 2
+    width = 4 if positions > 1 else 1
+    return 4 * width * pairs + rounded_up(elements * itemsize, 4)
