@@ -78,6 +78,7 @@ class Stop(enum.Enum):
 
     HALTED = "halted"  # WFI, and no interrupt will ever come
     IDLE = "idle"  # the firmware waits for a byte and none is on the line
+    PAUSED = "paused"  # the cycles of run_for() are over
     OFF = "off"  # switch_off() was called
 
 
@@ -104,18 +105,25 @@ class VirtualBoard:
     """
 
     def __init__(
-        self, board: Board, image: Image | Path, *, count_cycles: bool = True, deliver_faults: bool = False
+        self,
+        board: Board,
+        image: Image | Path,
+        *,
+        count_cycles: bool = True,
+        deliver_faults: bool = False,
+        line: SerialLine | None = None,
     ) -> None:
         self.board = board
         self.image = image if isinstance(image, Image) else load_image(image)
         self.clock = Clock()
-        self.line = SerialLine()
+        self.line = SerialLine() if line is None else line
         self.resets = 0
         self.on_cycles_read: Callable[[int], None] = lambda cycles: None
         self._deliver_faults = deliver_faults
         self._request: _Request | None = None
         self._exception = 0
         self._off = False
+        self._pausing = False
         self._bad: tuple[int, int, int] = (0, 0, 0)
         self._uc = unicorn.Uc(unicorn.UC_ARCH_ARM, unicorn.UC_MODE_THUMB | unicorn.UC_MODE_MCLASS)
         self._uc.ctl_set_cpu_model(regs.UC_CPU_ARM_CORTEX_M4)
@@ -179,14 +187,15 @@ class VirtualBoard:
                 elif request is _Request.IDLE:
                     return Stop.IDLE
                 elif request is _Request.RESET:
-                    self.resets += 1
-                    self._reset()
+                    self.reset()
                 elif request is _Request.EXCEPTION:
                     self._unexpected_exception()
                 elif request is _Request.SECONDS:
                     self._fault(
                         f"is still running after {max_seconds:g} s", "it loops here, or needs a higher limit"
                     )
+                elif request is _Request.CYCLES and self._pausing:
+                    return Stop.PAUSED
                 elif request is _Request.CYCLES:
                     self._fault(
                         f"is still running after {max_cycles} cycles",
@@ -199,6 +208,19 @@ class VirtualBoard:
             self.line.flush()
             if timer is not None:
                 timer.cancel()
+
+    def run_for(self, cycles: int) -> bool:
+        """Run for so many core cycles; False if the firmware halts or waits for input before. Needs counted cycles."""
+        self._pausing = True
+        try:
+            return self.run(cycles) is Stop.PAUSED
+        finally:
+            self._pausing = False
+
+    def reset(self) -> None:
+        """Press the reset button, while the board is not running."""
+        self.resets += 1
+        self._reset()
 
     def switch_off(self) -> None:
         """End a run, now and for ever; may be called from another thread."""
