@@ -97,5 +97,7 @@ def test_report_is_complete_and_made_once(
     assert all(c["cycles_low"] <= c["cycles"] <= c["cycles_high"] for c in result["layers"])
     assert result["energy_uwh"] == pytest.approx(result["ms"] * 4.8 * 3.3 / 3600)
     # Layers are timed in a run of their own, with an observer between them.
-    assert sum(layer["cycles"] for layer in result["layers"]) == pytest.approx(result["cycles_mean"], rel=0.01)
+    assert sum(layer["cycles"] for layer in result["layers"]) == pytest.approx(
+        result["cycles_mean"], rel=0.01
+    )
     assert result["ms"] == pytest.approx(1e3 * result["cycles_mean"] / 48e6)
