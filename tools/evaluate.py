@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import zlib
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -93,11 +93,17 @@ def evaluate_board(
     x: Array,
     labels: Array,
     port: str | None = None,
+    progress: Callable[[int], None] = lambda done: None,
 ) -> BoardResult:
-    """Run test vectors x [N, *shape] on the board (virtual without `port`); outputs must have host C's bits."""
+    """Run test vectors x [N, *shape] on the board (virtual without `port`); outputs must have host C's bits.
+
+    progress is called with the number of vectors done.
+    """
     program = compiled.program
     stored = list(reference.stored(compiled.quantized, [x]))
-    measurement = measure(elf, board, [bytes(row) for row in pack(stored, program.inputs)], port=port)
+    measurement = measure(
+        elf, board, [bytes(row) for row in pack(stored, program.inputs)], port=port, progress=progress
+    )
     data = np.frombuffer(b"".join(measurement.outputs), np.uint8).reshape(len(x), -1)
     found = unpack(data, program.outputs)
     names = compiled.quantized.outputs
@@ -175,7 +181,18 @@ def deploy_and_evaluate(
             for board in boards:
                 progress.update(task, description=f"{item.name}: {board.name}, {len(few)} vectors")
                 elf = image_of(experiment, item, board)
-                on_board = evaluate_board(compiled, host, elf, board, x[few], labels[few], port)
+                vectors = progress.add_task("", total=len(few))
+                on_board = evaluate_board(
+                    compiled,
+                    host,
+                    elf,
+                    board,
+                    x[few],
+                    labels[few],
+                    port,
+                    lambda done, bar=vectors: progress.update(bar, completed=done),  # type: ignore[misc]
+                )
+                progress.remove_task(vectors)
                 results.append(result_of(item, board, compiled, on_host, on_board))
                 progress.advance(task)
     report = Report(

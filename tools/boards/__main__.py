@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import random
 import sys
 from pathlib import Path
 from typing import Annotated
@@ -10,6 +11,8 @@ import typer
 
 from ..errors import UserError
 from .board import board_names, load_board
+from .elf import load_image
+from .measure import connect
 from .rom import footprint
 from .serve import serve
 from .uart import Endpoint, Pty, Stdio, Tcp
@@ -61,6 +64,30 @@ def run(
             "waits for input, and there will be none",
             "send it something, or end it with WFI",
         )
+
+
+@app.command()
+def faults(
+    elf: Annotated[Path, typer.Argument(help="Firmware of this project with a model.")],
+    board: Annotated[str, typer.Option(help="Name of the board: see the command list.")],
+    trials: Annotated[int, typer.Option(min=1, help="How often each kind of fault is tried.")] = 40,
+    seed: Annotated[int, typer.Option(help="Of the moments, bytes and bits.")] = 1,
+    boards: Boards = None,
+) -> None:
+    """Disturb inferences on a virtual board and count how they end. Exit code 1 for wrong answers, RAM faults aside."""
+    from .faults import Fault, Outcome, campaign
+
+    target, image = load_board(board, boards), load_image(elf)
+    with connect(image, target, count_cycles=False) as link:
+        vector = random.Random(seed).randbytes(link.info().input_bytes)
+    wrong = 0
+    for fault in Fault:
+        found = campaign(image, target, vector, fault, trials, seed)
+        counts = ", ".join(f"{outcome.value} {found[outcome]}" for outcome in Outcome)
+        print(f"{fault.value:40} {trials} trials: {counts}", flush=True)
+        wrong += found[Outcome.WRONG] if fault is not Fault.RAM else 0
+    if wrong:
+        raise UserError(str(elf), f"{wrong} wrong answers were taken for right", "see firmware/PROTOCOL.md")
 
 
 @app.command()

@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from unicorn.unicorn_py3.unicorn import uclib as _uclib
 
 from . import native
-from .board import Board
+from .board import Board, Memory
 from .cycles import Instruction, Variant, cost, decode, is_far_target
 from .mmio import Clock
 from .timing import PARTS, CacheShape, FlashPath
@@ -60,8 +60,10 @@ class CycleCounter:
     """Counts the cycles of an emulated core on `clock`, by native hooks on every block and every load from flash.
 
     `slow_ram` are the first and the last address of RAM with wait states, None if there is none.
-    `on_decode(instructions)` sees each new block; `on_limit()` is called when the clock's limit is passed and must
-    stop the emulator. An exception in either stops it too: see `check()`.
+    `on_decode(instructions)` sees each new block; `on_ram(address, reasons)` each access to RAM that is odd in one
+    of the ways native.ODD (not aligned to its size), UNWRITTEN (a read of what was never written), IN_GAP (a write
+    between set_gap()'s limits); `on_limit()` is called when the clock's limit is passed and must stop the emulator.
+    An exception in any of them stops it too: see `check()`.
     """
 
     def __init__(
@@ -71,6 +73,7 @@ class CycleCounter:
         clock: Clock,
         slow_ram: tuple[int, int] | None,
         on_decode: Callable[[list[Instruction]], None],
+        on_ram: Callable[[int, int], None],
         on_limit: Callable[[], None],
     ) -> None:
         self.blocks: dict[int, Block] = {}
@@ -78,15 +81,19 @@ class CycleCounter:
         self.core = board.timing.core
         self._clock = clock
         self._on_decode = on_decode
+        self._on_ram = on_ram
         self._on_limit = on_limit
         self._error: BaseException | None = None
         self._at: dict[int, Block] = {}
         flash = board.flash
-        self._state = np.zeros(native.INDEX + (flash.size >> 1), np.int64)
+        written = native.INDEX + (flash.size >> 1)
+        self._state = np.zeros(written + (board.ram.size >> 2), np.int64)
         self._words: memoryview = self._state.data
         words = self._words
-        self._callbacks = [_CALLBACK(self._miss), _CALLBACK(self._limit)]
-        for place, callback in zip((native.ON_MISS, native.ON_LIMIT), self._callbacks, strict=True):
+        self._callbacks = [_CALLBACK(self._miss), _CALLBACK(self._limit), _CALLBACK(self._look)]
+        for place, callback in zip(
+            (native.ON_MISS, native.ON_LIMIT, native.ON_RAM), self._callbacks, strict=True
+        ):
             words[place] = ctypes.cast(callback, ctypes.c_void_p).value or 0
         words[native.FLASH_ORIGIN], words[native.FLASH_END] = flash.origin, flash.end
         words[native.TAKEN_BRANCH] = self.core.taken_branch * PARTS
@@ -95,6 +102,13 @@ class CycleCounter:
         clock.share(words[: native.LIMIT + 1])
         clock.on_flash = self._set_flash
         self._set_flash(clock.flash)
+        words[native.RAM_ORIGIN], words[native.WRITTEN] = board.ram.origin, written
+        words[native.RAM_SIZE] = board.ram.size
+        self._watch_ram(board.ram)
+        for memory in board.memories:
+            if memory.alias_of is not None and memory.alias_of in board.ram:
+                words[native.ALIAS] = memory.alias_of - memory.origin  # no board here has two
+                self._watch_ram(memory)
         self._hook(unicorn.UC_HOOK_BLOCK, native.on_block)
         self._hook(unicorn.UC_HOOK_MEM_READ, native.on_flash_read, flash.origin, flash.end - 1)
         if slow_ram is not None and board.timing.ram is not None:
@@ -110,6 +124,16 @@ class CycleCounter:
         """A copy of the blocks' records [blocks, BLOCK_WORDS] as they are now; `Block.record` says which is whose."""
         used = self._words[native.BLOCK_COUNT]
         return self._state[native.BLOCKS : native.BLOCKS + used * native.BLOCK_WORDS].reshape(used, -1).copy()
+
+    def set_written(self, address: int, size: int) -> None:
+        """RAM that may be read although the program has not written it."""
+        offset = address - self._words[native.RAM_ORIGIN]
+        first = self._words[native.WRITTEN] + (offset >> 2)
+        self._state[first : first + (offset % 4 + size + 3 >> 2)] = 15
+
+    def set_gap(self, start: int, end: int) -> None:
+        """RAM that belongs to nothing."""
+        self._words[native.GAP], self._words[native.GAP_END] = start, end
 
     def interrupted(self, address: int) -> None:
         """The emulator has stopped in front of `address`: take back what was counted and not executed.
@@ -150,6 +174,10 @@ class CycleCounter:
         if status != unicorn.UC_ERR_OK:
             raise unicorn.UcError(status)
 
+    def _watch_ram(self, memory: Memory) -> None:
+        self._hook(unicorn.UC_HOOK_MEM_READ, native.on_ram_read, memory.origin, memory.end - 1)
+        self._hook(unicorn.UC_HOOK_MEM_WRITE, native.on_ram_write, memory.origin, memory.end - 1)
+
     def _set_flash(self, path: FlashPath) -> None:
         words = self._words
         words[native.FETCH_WAIT] = round(path.fetch_wait * PARTS)
@@ -176,11 +204,18 @@ class CycleCounter:
     def _limit(self, _address: int, _size: int) -> None:
         self._on_limit()
 
+    def _look(self, address: int, reasons: int) -> None:
+        self._keep(lambda: self._on_ram(address, reasons))
+
     def _miss(self, address: int, size: int) -> None:
+        self._keep(lambda: self._decode(address, size))
+
+    def _keep(self, work: Callable[[], None]) -> None:
+        """Do it; what it raises cannot pass through the emulator and waits for check()."""
         try:
-            self._decode(address, size)
+            work()
         except BaseException as error:
-            self._error = error
+            self._error = self._error or error
             self._uc.emu_stop()
 
     def _decode(self, address: int, size: int) -> None:

@@ -132,8 +132,9 @@ class DeviceLink:
     """Requests to the firmware and their answers.
 
     `image` names functions in fault reports. `timeout` is what the device may take for one run of the model,
-    in seconds. A damaged or lost frame is asked for again, `retries` times. All requests raise UserError when
-    no good answer comes and DeviceFault when the firmware crashes.
+    in seconds. A damaged or lost frame is asked for again, `retries` times (`asked` is how often the last
+    request was sent). All requests raise UserError when no good answer comes and DeviceFault when the firmware
+    crashes.
     """
 
     def __init__(
@@ -144,6 +145,7 @@ class DeviceLink:
         self._timeout = timeout
         self._retries = retries
         self._seq = 0
+        self.asked = 0
         self._decoder = protocol.Decoder()
 
     def __enter__(self) -> DeviceLink:
@@ -203,7 +205,9 @@ class DeviceLink:
     ) -> tuple[T, list[Frame]]:
         """Send a request until it is answered; the response, parsed, and the frames that came before it."""
         problem = ""
-        for _ in range(1 + self._retries):
+        self.asked = 0
+        while self.asked <= self._retries:
+            self.asked += 1
             self._seq = self._seq % 255 + 1
             wire = protocol.encode(Frame(request, self._seq, payload))
             self.port.write(wire)

@@ -40,6 +40,14 @@ NEXT_PIECE, NEXT_READY, LAST_PIECE = (
 SLOW_WAIT = 16
 BLOCK_COUNT = 17
 INSTRUCTION_CACHE, DATA_CACHE = 18, 19  # where each cache starts
+RAM_ORIGIN, WRITTEN = (
+    20,
+    21,
+)  # RAM, and where the notes of what has been written start: a word for each four bytes
+GAP, GAP_END = 22, 23  # RAM between data and stack, which belongs to nothing
+ON_RAM = 24  # address of a function (address, ODD + UNWRITTEN + IN_GAP); ODD reads of flash are told too
+RAM_SIZE, ALIAS = 25, 26  # an alias of RAM lies so many bytes below what it shows
+ODD, UNWRITTEN, IN_GAP = 1, 2, 4
 CACHES = 32
 # A cache: ways, sets, pieces a line (as shift), use counter, place used last; then tag, valid pieces, last use a place.
 CACHE_WAYS, CACHE_SETS, CACHE_LINE_SHIFT, CACHE_TICK = 0, 1, 2, 3
@@ -151,6 +159,8 @@ def enter(s: Any, address: int, size: int) -> None:
 @numba.njit(cache=True)
 def read_flash(s: Any, address: int, size: int) -> None:
     """A load from flash."""
+    if address & (size - 1):
+        _call(s[ON_RAM], address, ODD)
     if s[DATA_WAIT] == 0:
         return
     first, last = address >> s[PIECE_SHIFT], address + size - 1 >> s[PIECE_SHIFT]
@@ -171,6 +181,39 @@ def on_block(_uc: Any, address: int, size: int, state: Any) -> None:
 def on_flash_read(_uc: Any, _kind: int, address: int, size: int, _value: int, state: Any) -> None:
     """Hook of loads from flash."""
     read_flash(numba.carray(state, INDEX), numba.int64(address), numba.int64(size))
+
+
+@numba.njit(cache=True)
+def use_ram(s: Any, is_write: bool, address: int, size: int) -> None:
+    """An access to RAM: notes what is written, and calls ON_RAM for what deserves a closer look."""
+    offset = address - s[RAM_ORIGIN]
+    if not 0 <= offset < s[RAM_SIZE]:
+        offset += s[ALIAS]
+    odd = address & (size - 1) != 0
+    unwritten = False
+    for byte in range(offset, offset + size, 1 if odd else size):
+        word = s[WRITTEN] + (byte >> 2)
+        count = 1 if odd else min(size, 4)
+        bits = (1 << count) - 1 << (byte & 3)
+        if is_write:
+            s[word] |= bits
+        elif s[word] & bits != bits:
+            unwritten = True
+    gap = is_write and s[GAP] <= address < s[GAP_END]
+    if odd or unwritten or gap:
+        _call(s[ON_RAM], address, ODD * odd + UNWRITTEN * unwritten + IN_GAP * gap)
+
+
+@numba.cfunc("void(voidptr, int32, uint64, int32, int64, CPointer(int64))", cache=True)
+def on_ram_read(_uc: Any, _kind: int, address: int, size: int, _value: int, state: Any) -> None:
+    """Hook of loads from RAM."""
+    use_ram(numba.carray(state, INDEX), False, numba.int64(address), numba.int64(size))
+
+
+@numba.cfunc("void(voidptr, int32, uint64, int32, int64, CPointer(int64))", cache=True)
+def on_ram_write(_uc: Any, _kind: int, address: int, size: int, _value: int, state: Any) -> None:
+    """Hook of stores to RAM."""
+    use_ram(numba.carray(state, INDEX), True, numba.int64(address), numba.int64(size))
 
 
 @numba.cfunc("void(voidptr, int32, uint64, int32, int64, CPointer(int64))", cache=True)

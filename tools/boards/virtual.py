@@ -47,6 +47,8 @@ _HARD_FAULT, _SVCALL = 3, 11
 _UC_SVC, _UC_BKPT, _UC_EXCEPTION_RETURN = 2, 7, 8
 _WFI = (b"\x30\xbf", b"\xaf\xf3\x03\x80")
 _EXCEPTION_ENTRY_CYCLES = 12
+# These need addresses that are multiples of 4 (ARMv7-M A3.2.1).
+_ALIGNED = ("ldm", "stm", "ldrd", "strd", "vldr", "vstr", "vldm", "vstm", "push", "pop", "vpush", "vpop")
 # What a stack is taken to be in an image without symbols.
 _UNKNOWN_STACK = 4096
 _CORE = (
@@ -76,6 +78,7 @@ class Stop(enum.Enum):
 
     HALTED = "halted"  # WFI, and no interrupt will ever come
     IDLE = "idle"  # the firmware waits for a byte and none is on the line
+    PAUSED = "paused"  # the cycles of run_for() are over
     OFF = "off"  # switch_off() was called
 
 
@@ -102,18 +105,25 @@ class VirtualBoard:
     """
 
     def __init__(
-        self, board: Board, image: Image | Path, *, count_cycles: bool = True, deliver_faults: bool = False
+        self,
+        board: Board,
+        image: Image | Path,
+        *,
+        count_cycles: bool = True,
+        deliver_faults: bool = False,
+        line: SerialLine | None = None,
     ) -> None:
         self.board = board
         self.image = image if isinstance(image, Image) else load_image(image)
         self.clock = Clock()
-        self.line = SerialLine()
+        self.line = SerialLine() if line is None else line
         self.resets = 0
         self.on_cycles_read: Callable[[int], None] = lambda cycles: None
         self._deliver_faults = deliver_faults
         self._request: _Request | None = None
         self._exception = 0
         self._off = False
+        self._pausing = False
         self._bad: tuple[int, int, int] = (0, 0, 0)
         self._uc = unicorn.Uc(unicorn.UC_ARCH_ARM, unicorn.UC_MODE_THUMB | unicorn.UC_MODE_MCLASS)
         self._uc.ctl_set_cpu_model(regs.UC_CPU_ARM_CORTEX_M4)
@@ -137,9 +147,11 @@ class VirtualBoard:
                 board,
                 self.clock,
                 self._slow_ram(),
-                self._check_fpu,
+                self._check_code,
+                self._check_ram,
                 lambda: self._ask(_Request.CYCLES),
             )
+            self._describe_ram(self.cycle_counter)
             # A hook on a load makes the emulator set the PC right inside a block: CYCCNT is exact with it.
             self._uc.hook_add(unicorn.UC_HOOK_MEM_READ, lambda *_: None, begin=0xE0001004, end=0xE0001007)
         self._after_reset = self._uc.context_save()
@@ -175,14 +187,15 @@ class VirtualBoard:
                 elif request is _Request.IDLE:
                     return Stop.IDLE
                 elif request is _Request.RESET:
-                    self.resets += 1
-                    self._reset()
+                    self.reset()
                 elif request is _Request.EXCEPTION:
                     self._unexpected_exception()
                 elif request is _Request.SECONDS:
                     self._fault(
                         f"is still running after {max_seconds:g} s", "it loops here, or needs a higher limit"
                     )
+                elif request is _Request.CYCLES and self._pausing:
+                    return Stop.PAUSED
                 elif request is _Request.CYCLES:
                     self._fault(
                         f"is still running after {max_cycles} cycles",
@@ -196,6 +209,19 @@ class VirtualBoard:
             if timer is not None:
                 timer.cancel()
 
+    def run_for(self, cycles: int) -> bool:
+        """Run for so many core cycles; False if the firmware halts or waits for input before. Needs counted cycles."""
+        self._pausing = True
+        try:
+            return self.run(cycles) is Stop.PAUSED
+        finally:
+            self._pausing = False
+
+    def reset(self) -> None:
+        """Press the reset button, while the board is not running."""
+        self.resets += 1
+        self._reset()
+
     def switch_off(self) -> None:
         """End a run, now and for ever; may be called from another thread."""
         self._off = True
@@ -207,6 +233,8 @@ class VirtualBoard:
 
     def write_memory(self, address: int, data: bytes) -> None:
         """Change bytes of flash or RAM, as a debugger would."""
+        if self.cycle_counter is not None and address in self.board.ram:
+            self.cycle_counter.set_written(address, len(data))
         self._uc.mem_write(address, data)
 
     # ---- setting up ----
@@ -371,7 +399,53 @@ class VirtualBoard:
         self._exception = number
         self._ask(_Request.EXCEPTION)
 
-    def _check_fpu(self, instructions: list[Instruction]) -> None:
+    def _describe_ram(self, counter: CycleCounter) -> None:
+        """What of RAM may be read before it is written, and what belongs to nothing."""
+        for section in self.image.sections:
+            if section.name == ".noinit" and section.address in self.board.ram:
+                counter.set_written(section.address, section.size)
+        labels = self.image.labels
+        if "_enoinit" in labels and "_stack_limit" in labels:
+            counter.set_gap(labels["_enoinit"], labels["_stack_limit"])
+
+    def _check_ram(self, address: int, reasons: int) -> None:
+        """A closer look at an access to RAM; the core itself would let most of it pass."""
+        from .native import IN_GAP, ODD, UNWRITTEN
+
+        pc = self._pc()
+        insn = next(DISASSEMBLER.disasm(bytes(self._uc.mem_read(pc, 4)), pc), None)
+        name = "" if insn is None else insn.mnemonic.split(".")[0]
+        where = self._where(pc)
+        if reasons & ODD and address % 4 and name.startswith(_ALIGNED):
+            raise BoardFault(
+                where,
+                f"{name.upper()} at 0x{address:08x}, which is not a multiple of 4",
+                "the core faults on it: align the data, or load smaller pieces",
+            )
+        if reasons & UNWRITTEN:
+            raise BoardFault(
+                where, f"read of RAM at 0x{address:08x}, which was never written", "initialise it first"
+            )
+        if reasons & IN_GAP:
+            sp, limit = self._uc.reg_read(regs.UC_ARM_REG_SP), self.image.labels["_stack_limit"]
+            if sp < limit:
+                raise BoardFault(
+                    where,
+                    f"the stack is full: SP is 0x{sp:08x}, its limit 0x{limit:08x}",
+                    "reserve more: -Wl,--defsym=_stack_size=N",
+                )
+            raise BoardFault(
+                where, f"write to RAM at 0x{address:08x}, between data and stack", "a bad pointer or index"
+            )
+
+    def _check_code(self, instructions: list[Instruction]) -> None:
+        address = instructions[0].address if instructions else 0
+        if instructions and self.image.symbols and self.image.function_at(address) is None:
+            raise BoardFault(
+                self._where(address),
+                f"jump to 0x{address:08x}, which lies in no function: data are executed",
+                "a bad function pointer or return address",
+            )
         if not self._core.fpu_enabled:
             for instruction in instructions:
                 if instruction.is_fp:
@@ -476,7 +550,7 @@ class VirtualBoard:
         stacked = xpsr & ~(1 << 9) | (1 << 9 if sp & 4 else 0)
         words = [uc.reg_read(r) for r in _CORE] + [pc & ~1, stacked]
         try:
-            uc.mem_write(frame_sp, struct.pack("<8I", *words))
+            self.write_memory(frame_sp, struct.pack("<8I", *words))
         except unicorn.UcError:
             self._fault(
                 f"exception {number} with the stack pointer at 0x{sp:08x}: the core locks up", "a bad stack"

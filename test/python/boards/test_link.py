@@ -64,10 +64,10 @@ def test_all_requests(board: Board, firmware: Firmware, count: bool) -> None:
         assert 5 * bench.minimum <= bench.total <= 5 * bench.maximum
         assert link.selftest().ok
         if count:
-            # Two loops of 3000, at most 16 cycles each; the runs differ by the path of the calls and the flash caches.
+            # Two loops of 3000, at most 16 cycles each; the first run finds the flash caches empty.
             assert 30_000 < run.cycles < 100_000
-            assert abs(run.cycles - bench.minimum) < 50
-            assert abs(sum(layer.cycles for layer in layers) - run.cycles) < 200
+            assert -20 < run.cycles - bench.minimum < 1000
+            assert abs(sum(layer.cycles for layer in layers) - bench.minimum) < 300
 
 
 def test_cycles_are_the_same_each_time(board: Board, firmware: Firmware) -> None:
@@ -75,8 +75,10 @@ def test_cycles_are_the_same_each_time(board: Board, firmware: Firmware) -> None
     cycles = []
     for _ in range(2):
         with link_to(board, elf) as link:
-            cycles += [link.run(INPUT).cycles, link.run(INPUT).cycles]
-    assert len(set(cycles)) == 1
+            cycles.append([link.run(INPUT).cycles for _ in range(3)])
+    assert cycles[0] == cycles[1]
+    # The first run finds the flash caches empty.
+    assert cycles[0][0] >= cycles[0][1] == cycles[0][2]
 
 
 def test_bad_requests(nucleo: Board, firmware: Firmware) -> None:

@@ -91,6 +91,90 @@ WRONG = {
 }
 
 
+# The emulator alone lets these pass; the board sees them while it counts cycles. name: (program, message).
+AT = '__asm__ volatile("%s" :: "r"(%s) : "r0", "r1", "r2", "r3", "s0", "memory"); return 0; }'
+RAM_2 = "(uint32_t *)((char *)results + 2)"
+FPU_ON = 'REG(0xE000ED88) |= 0xFu << 20; __asm__ volatile("dsb\\n isb"); '
+TRAPS = {
+    **{
+        name: (
+            RESULTS
+            + "int main(void) { results[0] = results[1] = results[2] = 0; "
+            + before
+            + AT % (code, where),
+            rf"in main\+.*{name} at 0x\w+2, which is not a multiple of 4",
+        )
+        for name, before, code, where in (
+            ("LDM", "", "mov r3, %0\\n ldm r3, {r0, r1}", RAM_2),
+            ("STM", "", "mov r3, %0\\n stm r3!, {r0, r1}", RAM_2),
+            ("LDRD", "", "ldrd r0, r1, [%0]", RAM_2),
+            ("STRD", "", "strd r0, r1, [%0]", RAM_2),
+            ("VLDR", FPU_ON, "vldr s0, [%0]", RAM_2),
+            ("VSTR", FPU_ON, "vstr s0, [%0]", RAM_2),
+            ("POP", "", "mov sp, %0\\n pop {r0, r1}", RAM_2.replace("results", "&results[0]")),
+        )
+    },
+    "LDRD of flash": (
+        "static const uint32_t t[4] = {1, 2, 3, 4};"
+        "int main(void) { " + AT % ("ldrd r0, r1, [%0]", "(const char *)t + 1"),
+        r"in main\+.*LDRD at 0x0800\w{4}, which is not a multiple of 4",
+    ),
+    "read of RAM that nobody has written": (
+        "__attribute__((noinline)) static int look(void) { return (int)REG(0x20002344); }"
+        "int main(void) { return look() + 1; }",
+        r"in look\+.*read of RAM at 0x20002344, which was never written",
+    ),
+    "execution of data": (
+        "static const uint16_t t[4] = {0x4770, 0x4770, 0x4770, 0x4770};"
+        "int main(void) { ((void (*)(void))((uintptr_t)t | 1))(); return 0; }",
+        r"jump to 0x0800\w{4}, which lies in no function: data are executed",
+    ),
+}
+
+
+@pytest.mark.parametrize("name", TRAPS)
+def test_what_the_core_would_not_forgive(build: Build, nucleo: Board, name: str) -> None:
+    source, message = TRAPS[name]
+    with pytest.raises(BoardFault, match=message):
+        VirtualBoard(nucleo, build(source)).run(max_seconds=20)
+
+
+def test_what_the_core_forgives(build: Build, nucleo: Board) -> None:
+    """Single words and halfwords may lie anywhere; RAM seen through its alias is the same RAM."""
+    source = """int main(void) {
+        *(volatile uint32_t *)0x20000001 = 0x11223344; *(volatile uint16_t *)0x20000007 = 0x5566;
+        results[3] = *(volatile uint32_t *)0x20000001; results[4] = *(volatile uint16_t *)0x20000007;
+        REG(0x10000010) = 99; results[5] = REG(0x20020010); REG(0x20020020) = 7; results[6] = REG(0x10000020);
+        return 0; }"""
+    machine = VirtualBoard(nucleo, build(RESULTS + source))
+    assert machine.run(max_seconds=20) is Stop.HALTED
+    assert words(machine, 7)[3:] == (0x11223344, 0x5566, 99, 7)
+
+
+STACK = """
+    extern char _enoinit[], _stack_limit[];
+    __attribute__((noinline)) static int dig(int n) {
+        volatile int room[30]; room[n % 30] = n; return n ? dig(n - 1) + room[n % 30] : 0;
+    }
+"""
+LIMITS = ("-Wl,--defsym=_enoinit=0x20001000", "-Wl,--defsym=_stack_limit=0x20003C00")
+
+
+def test_a_stack_that_is_full(build: Build, nucleo: Board) -> None:
+    for depth, good in ((3, True), (40, False)):
+        machine = VirtualBoard(nucleo, build(STACK + f"int main(void) {{ return dig({depth}); }}", *LIMITS))
+        if good:
+            assert machine.run(max_seconds=20) is Stop.HALTED
+        else:
+            with pytest.raises(
+                BoardFault, match=r"in dig\+.*the stack is full: SP is 0x20003b.., its limit 0x20003c00"
+            ):
+                machine.run(max_seconds=20)
+    wild = build("int main(void) { REG(0x20002000) = 1; return 0; }", *LIMITS)
+    with pytest.raises(BoardFault, match=r"in main\+.*write to RAM at 0x20002000, between data and stack"):
+        VirtualBoard(nucleo, wild).run(max_seconds=20)
+
+
 @COUNTED
 @pytest.mark.parametrize("name", WRONG)
 def test_wrong_program_stops_with_its_place(build: Build, nucleo: Board, name: str, count: bool) -> None:
