@@ -33,7 +33,9 @@ Overrides = Annotated[
         "--set", metavar="KEY=VALUE", help="override a key of the experiment, e.g. model_template.epochs=3"
     ),
 ]
-ModelName = Annotated[str | None, typer.Option("--model", help="name of one [[model]] (default: the first)")]
+ModelName = Annotated[
+    str | None, typer.Option("--model", help="name of a model of the experiment (default: the first)")
+]
 Run = Annotated[int | None, typer.Option("--run", help="number of the run (default: the first)")]
 
 
@@ -139,9 +141,11 @@ def check(
     set: Overrides = None,
     model: ModelName = None,
     run: Run = None,
-    board: Annotated[str | None, typer.Option(help="one board (default: all of [deploy] target)")] = None,
+    board: Annotated[
+        str | None, typer.Option(help="one board (default: all targets of the experiment)")
+    ] = None,
     vectors: Annotated[
-        int | None, typer.Option(min=1, help="vectors on each board (default: [evaluate] vectors)")
+        int | None, typer.Option(min=1, help="vectors on each board (default: as the experiment says)")
     ] = None,
     port: Annotated[str | None, typer.Option(help="serial port of a real board")] = None,
 ) -> None:
@@ -215,7 +219,7 @@ def generate(
     out: Annotated[Path, typer.Option(help="folder of the generated library")],
     type: TypeOption = Type.int8,
     calibration: Annotated[
-        Path | None, typer.Option(help=".npz or .npy with real inputs [N, ...], one array per input")
+        Path | None, typer.Option(help=".npz or .npy with real inputs, N samples first, one array per input")
     ] = None,
     scale: Annotated[str, typer.Option(help='"layer" or "network"')] = "layer",
     frac: Annotated[
@@ -327,11 +331,11 @@ def profile(
 
 @data_app.command("list")
 def data_list() -> None:
-    """The data sets that experiments can name."""
-    from .train.datasets import DATASETS
+    """The data sets that experiments can name, and which of them are here."""
+    from .train.datasets import status
 
-    for name, kind in DATASETS.items():
-        console.print(f"{name}: {(kind.__doc__ or '').strip().splitlines()[0]}")
+    for name, problem in status().items():
+        console.print(f"{name}: {'here' if problem is None else problem}", markup=False)
 
 
 @data_app.command("fetch")
@@ -339,7 +343,8 @@ def data_fetch(name: Annotated[str, typer.Argument(help="name of the data set")]
     """Download a data set and verify it; the only command that uses the network."""
     from .train.datasets import fetch
 
-    console.print(f"{name}: in {fetch(name)}")
+    folder = fetch(name)
+    console.print(f"{name}: {'comes with an installed package' if folder is None else folder}", markup=False)
 
 
 def main(arguments: Sequence[str] | None = None) -> None:

@@ -88,7 +88,7 @@ def generation_key(experiment: Experiment, prepared: PreparedData, variant: Vari
 
 def generator_key() -> str:
     """Hash of the generator: its code, templates and table of kernels, and the libraries that it computes with."""
-    package = Path(__file__).parent / "codegen"
+    package = Path(__file__).resolve().parent / "codegen"
     modules = [
         ".".join((__package__, *path.relative_to(package.parent).with_suffix("").parts))
         for path in package.rglob("*.py")

@@ -24,7 +24,7 @@ from .resnet import inputs, resnetv1_6
 
 DIGITS = Path(__file__).parents[2] / "experiments" / "digits.toml"
 pytestmark = pytest.mark.skipif(
-    shutil.which("arm-none-eabi-gcc") is None, reason="skipped: needs arm-none-eabi-gcc, see README"
+    shutil.which("arm-none-eabi-gcc") is None, reason="needs arm-none-eabi-gcc, see README"
 )
 
 

@@ -194,7 +194,7 @@ int main(void) {
 def test_copying_two_folders_is_enough(compiler: str, tmp_path: Path) -> None:
     """A C project with its own flags takes lib/nn_runtime and the generated folder as they are."""
     if shutil.which(compiler) is None:
-        pytest.skip(f"skipped: needs {compiler}, see README")
+        pytest.skip(f"needs {compiler}, see README")
     shutil.copytree(runtime_folder(), tmp_path / "nn_runtime")
     emit(render(compiled(SCHEMES["int8"]).program), tmp_path / "nn_model")
     (tmp_path / "main.c").write_text(MAIN.format(prefix="model"))
@@ -208,7 +208,7 @@ def test_copying_two_folders_is_enough(compiler: str, tmp_path: Path) -> None:
 
 def test_header_works_in_cpp(tmp_path: Path) -> None:
     if shutil.which("g++") is None:
-        pytest.skip("skipped: needs g++, see README")
+        pytest.skip("needs g++, see README")
     emit(render(compiled(SCHEMES["int8"]).program), tmp_path)
     (tmp_path / "use.cpp").write_text(
         '#include "model.h"\nint main() { static model_arena_t a; return model_input(&a, 0) == nullptr; }\n'
@@ -227,9 +227,7 @@ def test_header_works_in_cpp(tmp_path: Path) -> None:
     subprocess.run([*command, "use.cpp"], cwd=tmp_path, check=True)
 
 
-@pytest.mark.skipif(
-    shutil.which("arm-none-eabi-gcc") is None, reason="skipped: needs arm-none-eabi-gcc, see README"
-)
+@pytest.mark.skipif(shutil.which("arm-none-eabi-gcc") is None, reason="needs arm-none-eabi-gcc, see README")
 @settings(parent=slow, max_examples=3)
 @pytest.mark.parametrize("name", ["float32", "int8", "int16"])
 @given(graph=graphs())

@@ -77,7 +77,7 @@ def test_c_tests_report_failures(tmp_path: Path) -> None:
     assert run.stdout.endswith(" Tests 1 Failures 0 Ignored\nFAIL\n")
 
 
-@pytest.mark.skipif(not shutil.which("arm-none-eabi-gcc"), reason="no Arm compiler on the PATH")
+@pytest.mark.skipif(not shutil.which("arm-none-eabi-gcc"), reason="needs arm-none-eabi-gcc, see README")
 def test_compiles_for_cortex_m4(tmp_path: Path) -> None:
     """All warnings are errors there too; no double, no allocation, little stack."""
     core = ["-mcpu=cortex-m4", "-mthumb", "-mfpu=fpv4-sp-d16", "-mfloat-abi=hard"]
