@@ -1,4 +1,4 @@
-"""What happens when things go wrong: a noisy line, a reset in mid-inference, a bit of RAM that flips.
+"""What happens when things go wrong: a noisy line, a reset, a bit of RAM that flips.
 
 `campaign` repeats one request under one kind of fault and counts how it ended. The protocol must make of every fault of
 the line and of every reset a right answer or an error; a flipped bit of RAM may change the answer, as nothing
@@ -34,8 +34,8 @@ class Fault(enum.Enum):
     REPEAT = "a byte comes twice"
     FLIP = "a bit of a byte flips"
     DELAY = "the rest of the request comes late"
-    RESET = "reset in mid-inference"
-    RAM = "a bit of RAM flips in mid-inference"
+    RESET = "reset at any moment"
+    RAM = "a bit of RAM flips at any moment"
 
 
 class Outcome(enum.Enum):

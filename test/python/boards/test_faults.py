@@ -6,10 +6,11 @@ import random
 
 import pytest
 from microai.boards.board import Board
-from microai.boards.faults import Fault, NoisyLine, Outcome, campaign
-from microai.boards.link import VirtualPort
+from microai.boards.faults import DisturbedPort, Fault, NoisyLine, Outcome, campaign
+from microai.boards.link import DeviceLink, VirtualPort
 from microai.boards.virtual import VirtualBoard
 
+from .conftest import model_twin
 from .test_cli import boards
 from .test_link import Firmware
 
@@ -26,6 +27,26 @@ def test_no_wrong_answer_is_taken_for_right(nucleo: Board, firmware: Firmware, f
     assert found[Outcome.WRONG] == 0
     assert found[Outcome.REPORTED] == 0, "a single fault is mended by asking again"
     assert found[Outcome.RETRIED] > 0 or fault is Fault.DELAY
+
+
+def test_a_reset_in_mid_inference(nucleo: Board, firmware: Firmware) -> None:
+    where = []
+
+    def press(machine: VirtualBoard) -> None:
+        function = machine.image.function_at(machine._pc())
+        where.append("" if function is None else function.name)
+        machine.reset()
+
+    good = model_twin(INPUT)[1]
+    probe = VirtualBoard(nucleo, firmware(nucleo))
+    with DeviceLink(VirtualPort(probe)) as link:
+        link.run(INPUT)
+    for before_the_end in range(180_000, 320_000, 10_000):
+        machine = VirtualBoard(nucleo, firmware(nucleo))
+        port = DisturbedPort(machine, probe.clock.cycles - before_the_end, lambda m=machine: press(m))
+        with DeviceLink(port) as link:
+            assert link.run(INPUT).output == good
+    assert any(name in ("model_run", "layer0", "layer1") for name in where), where
 
 
 def test_the_command_prints_a_table(firmware: Firmware, nucleo: Board) -> None:
