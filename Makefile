@@ -3,7 +3,7 @@ EXPERIMENT ?= experiments/digits.toml
 PORT ?=
 
 BIN := .venv/bin
-C_SOURCES = $(shell find boards firmware lib/nn_runtime platform test/test_kernels -name '*.[ch]')
+C_SOURCES = $(shell find boards firmware lib/nn_runtime platform test/test_kernels test/test_calibrate -name '*.[ch]')
 
 .DEFAULT_GOAL := help
 .PHONY: help run test setup lint test-c test-device test-python clean
@@ -38,7 +38,7 @@ test-device: setup ## the measured image on a virtual board, or on a real one (P
 	$(BIN)/pytest -c test/on_device/pytest.ini test/on_device $(if $(PORT),--port=$(PORT))
 
 test-python: setup ## unit tests of every stage
-	$(BIN)/pytest -n 2 --dist loadfile test/python
+	$(BIN)/pytest -rs -n 2 --dist loadfile test/python
 
 clean: ## removes what builds leave behind; keeps .venv and trained models
 	rm -rf .pio build/cmake-* lib/nn_model compile_commands.json

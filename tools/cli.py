@@ -33,16 +33,10 @@ Overrides = Annotated[
         "--set", metavar="KEY=VALUE", help="override a key of the experiment, e.g. model_template.epochs=3"
     ),
 ]
-ModelName = Annotated[str | None, typer.Option("--model", help="name of one [[model]] (default: the first)")]
+ModelName = Annotated[
+    str | None, typer.Option("--model", help="name of a model of the experiment (default: the first)")
+]
 Run = Annotated[int | None, typer.Option("--run", help="number of the run (default: the first)")]
-
-
-class Type(Enum):
-    """Number types of a deployed model."""
-
-    float32 = "float32"
-    int16 = "int16"
-    int8 = "int8"
 
 
 class Goal(Enum):
@@ -62,7 +56,9 @@ class Stage(Enum):
     lower = "lower"
 
 
-TypeOption = Annotated[Type, typer.Option("--type", help="number type")]
+TypeOption = Annotated[
+    str, typer.Option("--type", help="float32, int16, int8 or the name of a [quantization] section")
+]
 
 
 @app.command()
@@ -94,15 +90,20 @@ def preprocess_data(experiment: ExperimentPath, set: Overrides = None) -> None:
 @app.command()
 def train(experiment: ExperimentPath, set: Overrides = None) -> None:
     """Train all models of an experiment, or load those that are trained already."""
+    from .deploy import tune
     from .experiment import load_experiment
     from .train.stages import preprocess_data as preprocess
     from .train.stages import train as train_all
 
     settings = load_experiment(experiment, set or ())
-    for model in train_all(settings, preprocess(settings)):
+    prepared = preprocess(settings)
+    models = train_all(settings, prepared)
+    for model in models:
         console.print(
             f"{model.path}: {model.parameters} parameters, float32 test accuracy {100 * model.test_accuracy:.2f} %"
         )
+    for _, tuned in tune(settings, prepared, models):
+        console.print(f"{tuned.path}: {tuned.type} test accuracy {100 * tuned.test_accuracy:.2f} %")
 
 
 @app.command()
@@ -146,9 +147,11 @@ def check(
     set: Overrides = None,
     model: ModelName = None,
     run: Run = None,
-    board: Annotated[str | None, typer.Option(help="one board (default: all of [deploy] target)")] = None,
+    board: Annotated[
+        str | None, typer.Option(help="one board (default: all targets of the experiment)")
+    ] = None,
     vectors: Annotated[
-        int | None, typer.Option(min=1, help="vectors on each board (default: [evaluate] vectors)")
+        int | None, typer.Option(min=1, help="vectors on each board (default: as the experiment says)")
     ] = None,
     port: Annotated[str | None, typer.Option(help="serial port of a real board")] = None,
 ) -> None:
@@ -163,7 +166,7 @@ def check(
 def show(
     experiment: ExperimentPath,
     stage: Annotated[Stage, typer.Option(help="after which stage")] = Stage.quantize,
-    type: TypeOption = Type.int8,
+    type: TypeOption = "int8",
     set: Overrides = None,
     model: ModelName = None,
     run: Run = None,
@@ -172,9 +175,7 @@ def show(
     from .deploy import compile_variant, prepare_experiment, select
     from .report import terminal
 
-    settings, prepared, items = prepare_experiment(
-        experiment, [*(set or ()), f'deploy.quantize=["{type.value}"]']
-    )
+    settings, prepared, items = prepare_experiment(experiment, [*(set or ()), f'deploy.quantize=["{type}"]'])
     compiled = compile_variant(settings, prepared, select(items, model, run)[0])
     match stage:
         case Stage.import_:
@@ -190,10 +191,37 @@ def show(
 
 
 @app.command()
+def quantize(
+    experiment: ExperimentPath,
+    report: Annotated[
+        bool, typer.Option("--report", help="explain one type layer by layer, and try others")
+    ] = False,
+    type: Annotated[
+        str | None, typer.Option("--type", help="type to report on (default: the first of integers)")
+    ] = None,
+    plot: Annotated[Path | None, typer.Option(help="write a plot of the report: .png, .svg or .pdf")] = None,
+    vectors: Annotated[int, typer.Option(min=1, help="test vectors of the report")] = 512,
+    set: Overrides = None,
+    model: ModelName = None,
+    run: Run = None,
+) -> None:
+    """Accuracy of every type in numpy, without C; with --report what quantization does to each layer."""
+    from .deploy import prepare_experiment, select
+    from .quantize import compare_types, explain
+
+    overrides = [*(set or ()), *([f'deploy.quantize=["{type}"]'] if type is not None else [])]
+    settings, prepared, items = prepare_experiment(experiment, overrides)
+    if report or plot is not None:
+        explain(settings, prepared, select(items, model, run), console, vectors, plot)
+    else:
+        compare_types(settings, prepared, items, console)
+
+
+@app.command()
 def build(
     experiment: ExperimentPath,
     out: Annotated[Path, typer.Option(help="folder of the generated library")] = Path("lib/nn_model"),
-    type: TypeOption = Type.int8,
+    type: TypeOption = "int8",
     model: ModelName = None,
     run: Run = None,
     board: Annotated[str | None, typer.Option(help="check that the model fits this board")] = None,
@@ -205,9 +233,7 @@ def build(
     from .deploy import prepare_experiment, select
     from .firmware import check_memory
 
-    settings, prepared, items = prepare_experiment(
-        experiment, [*(set or ()), f'deploy.quantize=["{type.value}"]']
-    )
+    settings, prepared, items = prepare_experiment(experiment, [*(set or ()), f'deploy.quantize=["{type}"]'])
     variant = select(items, model, run)[0]
     target = None if board is None else load_board(board)
     made = prepare(settings, prepared, variant, out)
@@ -220,11 +246,11 @@ def build(
 def generate(
     model: Annotated[Path, typer.Argument(help="trained model (.keras, .h5)")],
     out: Annotated[Path, typer.Option(help="folder of the generated library")],
-    type: TypeOption = Type.int8,
+    type: Annotated[str, typer.Option("--type", help="float32, int16, int8, affine8 or affine16x8")] = "int8",
     calibration: Annotated[
-        Path | None, typer.Option(help=".npz or .npy with real inputs [N, ...], one array per input")
+        Path | None, typer.Option(help=".npz or .npy with real inputs, N samples first, one array per input")
     ] = None,
-    scale: Annotated[str, typer.Option(help='"layer" or "network"')] = "layer",
+    scale: Annotated[str, typer.Option(help='"layer", "filter" or "network"')] = "layer",
     frac: Annotated[
         int | None, typer.Option(help="fraction bits for the whole network (with --scale network)")
     ] = None,
@@ -248,9 +274,11 @@ def generate(
     from .firmware import check_memory
 
     target = None if board is None else load_board(board)
-    scheme = scheme_for(type.value, scale, frac, rounding)
+    scheme = scheme_for(type, scale, frac, rounding)
     arrays = [] if calibration is None else load_calibration(calibration)
-    program = compile_model(model, model.stem, scheme, arrays, prefix, remove_softmax, optimize.value).program
+    program = compile_model(
+        model, model.stem, scheme, arrays, prefix, remove_softmax, optimize=optimize.value
+    ).program
     emit(render(program), out)
     if target is not None:
         check_memory(out, target)
@@ -274,13 +302,74 @@ def load_calibration(path: Path) -> list[np.ndarray]:
     return [array.astype(np.float32) for array in arrays]
 
 
+@app.command()
+def profile(
+    subject: Annotated[
+        Path,
+        typer.Argument(
+            metavar="EXPERIMENT|MODEL|IMAGE", help="experiment (.toml), model (.keras, .h5) or image (.elf)"
+        ),
+    ],
+    board: Annotated[str, typer.Option(help="the board that is emulated")],
+    type: TypeOption = "int8",
+    untrained: Annotated[
+        bool, typer.Option("--untrained", help="of an experiment: random weights, no data set, no training")
+    ] = False,
+    set: Overrides = None,
+    model: ModelName = None,
+    calibration: Annotated[
+        Path | None, typer.Option(help="of a model file: .npz or .npy with inputs (default: random ones)")
+    ] = None,
+    json: Annotated[Path | None, typer.Option("--json", help="write the figures to this file")] = None,
+    plot: Annotated[
+        Path | None, typer.Option(help="draw cycles by layer and memory over time (.png, .svg, .pdf)")
+    ] = None,
+    top: Annotated[int, typer.Option(min=0, help="show so many of the most expensive blocks")] = 0,
+    rate: Annotated[
+        float | None, typer.Option(min=0.0, help="inferences a second: mean current and battery life")
+    ] = None,
+    battery: Annotated[
+        float, typer.Option(min=0.0, help="capacity of the battery in mAh (with --rate)")
+    ] = 225.0,
+    max_seconds: Annotated[float, typer.Option(help="give up on an image after this time")] = 300.0,
+) -> None:
+    """What a network costs on a board: cycles by layer and function, energy, ROM, RAM, stack."""
+    from . import profile as profiler
+    from .boards.board import load_board
+    from .report.profile import plot_profile, print_profile
+
+    target = load_board(board)
+    kind = subject.suffix
+    for given, wanted, name in (
+        (untrained or bool(set) or model is not None, ".toml", "--untrained, --set and --model are"),
+        (calibration is not None, None, "--calibration is"),
+    ):
+        if given and (kind != wanted if wanted else kind in (".toml", ".elf")):
+            raise UserError(
+                subject, f"{name} not for it", f"give {'an experiment' if wanted else 'a model file'}"
+            )
+    if kind == ".toml":
+        made = profiler.of_experiment(subject, set or (), type, target, model, untrained)
+    elif kind in (".keras", ".h5", ".hdf5"):
+        arrays = [] if calibration is None else load_calibration(calibration)
+        made = profiler.of_model(subject, type, arrays, target, target.default_clock_hz)
+    else:
+        made = profiler.of_image(subject, target)
+    found = profiler.profile(made, max_seconds)
+    print_profile(console, found, top, rate, battery)
+    if json is not None:
+        profiler.write(found, json)
+    if plot is not None:
+        plot_profile(found, made.program, plot)
+
+
 @data_app.command("list")
 def data_list() -> None:
-    """The data sets that experiments can name."""
-    from .train.datasets import DATASETS
+    """The data sets that experiments can name, and which of them are here."""
+    from .train.datasets import status
 
-    for name, kind in DATASETS.items():
-        console.print(f"{name}: {(kind.__doc__ or '').strip().splitlines()[0]}")
+    for name, problem in status().items():
+        console.print(f"{name}: {'here' if problem is None else problem}", markup=False)
 
 
 @data_app.command("fetch")
@@ -288,7 +377,8 @@ def data_fetch(name: Annotated[str, typer.Argument(help="name of the data set")]
     """Download a data set and verify it; the only command that uses the network."""
     from .train.datasets import fetch
 
-    console.print(f"{name}: in {fetch(name)}")
+    folder = fetch(name)
+    console.print(f"{name}: {'comes with an installed package' if folder is None else folder}", markup=False)
 
 
 def main(arguments: Sequence[str] | None = None) -> None:

@@ -15,6 +15,7 @@ from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn, T
 
 from .boards.board import Board, load_board
 from .boards.elf import load_image
+from .boards.energy import energy
 from .boards.measure import Measurement, connect, measure
 from .codegen import reference
 from .codegen.compare import Difference, accuracy, agreement, first_difference
@@ -189,7 +190,6 @@ def result_of(
 ) -> Result:
     """One line of the report."""
     m, program = on_board.measurement, compiled.program
-    cycles = [layer.cycles for layer in m.layers]
     difference = on_host.difference or on_board.difference
     return Result(
         model=item.model.name,
@@ -212,6 +212,9 @@ def result_of(
         cycles_mean=float(np.mean(m.cycles)),
         cycles_min=min(m.cycles),
         cycles_max=max(m.cycles),
+        cycles_low=float(np.mean(m.low)),
+        cycles_high=float(np.mean(m.high)),
+        energy_uwh=energy(board.power, m.clock_hz, float(np.mean(m.cycles))).uwh,
         ms=1e3 * float(np.mean(m.cycles)) / m.clock_hz,
         memory=Memory(
             rom_total=m.footprint.rom,
@@ -224,8 +227,8 @@ def result_of(
             ram_stack_used=m.stack_used,
         ),
         layers=tuple(
-            LayerCost(layer.name, ", ".join(layer.kernels), layer.macs, c)
-            for layer, c in zip(program.layers, cycles, strict=True)
+            LayerCost(layer.name, ", ".join(layer.kernels), layer.macs, cost.cycles, cost.low, cost.high)
+            for layer, cost in zip(program.layers, m.layers, strict=True)
         ),
     )
 

@@ -28,15 +28,13 @@ def figures(budget: dict, folder: Path) -> dict[str, int]:
     return {"cycles": m.cycles[0], "rom": m.footprint.rom, "ram": m.footprint.ram, "stack": m.stack_used}
 
 
-@pytest.mark.skipif(
-    shutil.which("arm-none-eabi-gcc") is None, reason="skipped: needs arm-none-eabi-gcc, see README"
-)
+@pytest.mark.skipif(shutil.which("arm-none-eabi-gcc") is None, reason="needs arm-none-eabi-gcc, see README")
 @pytest.mark.parametrize(
     "budget", BUDGETS["budget"], ids=lambda b: f"{b['board']}-{b['type']}-f{b['filters']}"
 )
 def test_budget(budget: dict, tmp_path: Path, update_budgets: dict) -> None:
     if BUDGETS["compiler"] not in toolchain().compiler:
-        pytest.skip(f"skipped: budgets are for {BUDGETS['compiler']}, see README")
+        pytest.skip(f"budgets are for {BUDGETS['compiler']}, see README")
     found = figures(budget, tmp_path)
     if update_budgets is not None:
         update_budgets[budget["board"], budget["type"], budget["filters"]] = found

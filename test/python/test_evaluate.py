@@ -24,7 +24,7 @@ from .resnet import inputs, resnetv1_6
 
 DIGITS = Path(__file__).parents[2] / "experiments" / "digits.toml"
 pytestmark = pytest.mark.skipif(
-    shutil.which("arm-none-eabi-gcc") is None, reason="skipped: needs arm-none-eabi-gcc, see README"
+    shutil.which("arm-none-eabi-gcc") is None, reason="needs arm-none-eabi-gcc, see README"
 )
 
 
@@ -93,6 +93,11 @@ def test_report_is_complete_and_made_once(
     assert memory["rom_total"] == memory["rom_weights"] + memory["rom_code"] > 0 < memory["rom_weights"]
     assert memory["ram_total"] == memory["ram_arena"] + memory["ram_static"] + memory["ram_stack"]
     assert 0 < memory["ram_stack_used"] <= memory["ram_stack"]
+    assert result["cycles_low"] < result["cycles_mean"] < result["cycles_high"]
+    assert all(c["cycles_low"] <= c["cycles"] <= c["cycles_high"] for c in result["layers"])
+    assert result["energy_uwh"] == pytest.approx(result["ms"] * 4.8 * 3.3 / 3600)
     # Layers are timed in a run of their own, with an observer between them.
-    assert sum(layer["cycles"] for layer in result["layers"]) == pytest.approx(result["cycles_mean"], rel=0.01)
+    assert sum(layer["cycles"] for layer in result["layers"]) == pytest.approx(
+        result["cycles_mean"], rel=0.01
+    )
     assert result["ms"] == pytest.approx(1e3 * result["cycles_mean"] / 48e6)

@@ -5,14 +5,18 @@
 #include <string.h>
 
 #define T float
+#define W float
 #define ACC float
 #define OUT nn_range_f32
 #define NAME(op) nn_##op##_f32
 #define TEST(op) test_nn_##op##_f32
 #define RANDOM_X() ((float)random_signed(24) * 0x1p-22f)
 #define RANDOM_W() ((float)random_signed(24) * 0x1p-23f)
+#define WEIGHTS(w, filters, per_filter) w
 #define RANDOM_BIAS() ((float)random_signed(24) * 0x1p-23f)
 #define FINISH(acc, out) oracle_clamp(acc, out)
+#define FINISH_FILTER(acc, out, f) oracle_clamp(acc, out)
+#define X_ZERO(shape) 0.0f
 #define OUTS outs
 #define OUT_COUNT 3u
 #define BITS(value) float_bits(value)
@@ -25,10 +29,11 @@ static const nn_range_f32 outs[OUT_COUNT] = {{-INFINITY, INFINITY}, {0.0f, INFIN
 #define SIMD_AT(f, i, k) (((f) / 4u * (k) + (i)) * 4u + (f) % 4u)
 #define SCRATCH_WORDS(k, width) (0u * (width))
 #define SERVES(shape) ((shape)->dilation_w == 1u)
-#define CONV_SIMD(x, w, bias, shape, out, scratch, y)                                                      \
+#define CONV_SIMD(x, w, bias, shape, out, scratch, y)                                                        \
     ((void)(scratch), nn_conv_f32_simd(x, w, bias, shape, out, y))
 #define SIMD_OUTS OUTS
 #define SIMD_OUT_COUNT OUT_COUNT
+#define TEST_SIMD test_nn_conv_f32_simd
 #include "simd.inc"
 
 #define LEFTS(i, j)

@@ -1,24 +1,31 @@
 /* The kernels of type q16. */
 #include "support.h"
 #include "tests.h"
+#include <stddef.h>
 #include <string.h>
 
 #define T int16_t
+#define W int16_t
 #define ACC int32_t
 #define OUT nn_requant
 #define NAME(op) nn_##op##_q16
 #define TEST(op) test_nn_##op##_q16
 #define RANDOM_X() (T) random_signed(16)
-#define RANDOM_W() (T) random_signed(8)
+#define RANDOM_W() (W) random_signed(8)
+#define WEIGHTS(w, filters, per_filter) w
 #define RANDOM_BIAS() random_signed(22)
 #define FINISH(acc, out) (T) oracle_round(acc, 1, out)
+#define FINISH_FILTER(acc, out, f) (T) oracle_round_filter(acc, out, f)
+#define X_ZERO(shape) (shape)->x_zero
 #define OUTS outs
-#define OUT_COUNT 5u
+#define OUT_COUNT 6u
 #define BITS(value) (value)
 
+static const int8_t shifts[] = {9, 6, 0, 11, -1, 8}; /* of the filters */
 static const nn_requant outs[OUT_COUNT] = {
-    {9, NN_ROUND_FLOOR, -32768, 32767},   {10, NN_ROUND_NEAREST, 0, 32767},    {8, NN_ROUND_TRUNC, -256, 255},
-    {0, NN_ROUND_NEAREST, -32768, 32767}, {-3, NN_ROUND_FLOOR, -32768, 32767},
+    {9, NN_ROUND_FLOOR, -32768, 32767, NULL},  {10, NN_ROUND_NEAREST, 0, 32767, NULL},
+    {8, NN_ROUND_TRUNC, -256, 255, NULL},      {0, NN_ROUND_NEAREST, -32768, 32767, NULL},
+    {-3, NN_ROUND_FLOOR, -32768, 32767, NULL}, {7, NN_ROUND_NEAREST, -32768, 32767, shifts},
 };
 
 #include "sums.inc"
@@ -27,15 +34,22 @@ static const nn_requant outs[OUT_COUNT] = {
 #define SIMD_AT(f, i, k) (((f) / 2u * (((k) + 1u) / 2u) + (i) / 2u) * 4u + (f) % 2u * 2u + (i) % 2u)
 #define SCRATCH_WORDS(k, width) ((width) * (((k) + 1u) / 2u) + ((k) + 1u) / 2u)
 #define SERVES(shape) true
-#define CONV_SIMD(x, w, bias, shape, out, scratch, y)                                                      \
+#define CONV_SIMD(x, w, bias, shape, out, scratch, y)                                                        \
     nn_conv_q16_simd(x, (const uint32_t *)(const void *)(w), bias, shape, out, scratch, y)
 
+static const int8_t simd_shifts[] = {9, 6, 0, 11, 10, 8, 31}; /* of the filters */
 static const nn_requant simd_outs[] = {
-    {9, NN_ROUND_FLOOR, -32768, 32767}, {10, NN_ROUND_FLOOR, 0, 32767},     {8, NN_ROUND_FLOOR, -100, 99},
-    {9, NN_ROUND_FLOOR, 0, 32740},      {0, NN_ROUND_FLOOR, -32768, 32767},
+    {9, NN_ROUND_FLOOR, -32768, 32767, NULL},
+    {10, NN_ROUND_FLOOR, 0, 32767, NULL},
+    {8, NN_ROUND_FLOOR, -100, 99, NULL},
+    {9, NN_ROUND_FLOOR, 0, 32740, NULL},
+    {0, NN_ROUND_FLOOR, -32768, 32767, NULL},
+    {7, NN_ROUND_FLOOR, -32768, 32767, simd_shifts},
+    {99, NN_ROUND_FLOOR, 0, 32767, simd_shifts + 1},
 };
 #define SIMD_OUTS simd_outs
-#define SIMD_OUT_COUNT 5u
+#define SIMD_OUT_COUNT 7u
+#define TEST_SIMD test_nn_conv_q16_simd
 #include "simd.inc"
 
 #define LEFTS(i, j) i, j,

@@ -1,42 +1,56 @@
 /* The kernels of type q8. */
 #include "support.h"
 #include "tests.h"
+#include <stddef.h>
 #include <string.h>
 
 #define T int8_t
+#define W int8_t
 #define ACC int32_t
 #define OUT nn_requant
 #define NAME(op) nn_##op##_q8
 #define TEST(op) test_nn_##op##_q8
 #define RANDOM_X() (T) random_signed(8)
-#define RANDOM_W() (T) random_signed(8)
+#define RANDOM_W() (W) random_signed(8)
+#define WEIGHTS(w, filters, per_filter) w
 #define RANDOM_BIAS() random_signed(18)
 #define FINISH(acc, out) (T) oracle_round(acc, 1, out)
+#define FINISH_FILTER(acc, out, f) (T) oracle_round_filter(acc, out, f)
+#define X_ZERO(shape) (shape)->x_zero
 #define OUTS outs
-#define OUT_COUNT 5u
+#define OUT_COUNT 6u
 #define BITS(value) (value)
 
+static const int8_t shifts[] = {8, 5, 0, 10, -1, 7}; /* of the filters */
 static const nn_requant outs[OUT_COUNT] = {
-    {8, NN_ROUND_FLOOR, -128, 127},   {10, NN_ROUND_NEAREST, 0, 127},  {9, NN_ROUND_TRUNC, -100, 99},
-    {0, NN_ROUND_NEAREST, -128, 127}, {-3, NN_ROUND_FLOOR, -128, 127},
+    {8, NN_ROUND_FLOOR, -128, 127, NULL},  {10, NN_ROUND_NEAREST, 0, 127, NULL},
+    {9, NN_ROUND_TRUNC, -100, 99, NULL},   {0, NN_ROUND_NEAREST, -128, 127, NULL},
+    {-3, NN_ROUND_FLOOR, -128, 127, NULL}, {7, NN_ROUND_NEAREST, -128, 127, shifts},
 };
 
 #include "sums.inc"
 
 #define SIMD_BYTES(filters, k) (((filters) + 1u) / 2u * (((k) + 3u) / 4u) * 8u)
-#define SIMD_AT(f, i, k)                                                                                   \
+#define SIMD_AT(f, i, k)                                                                                     \
     (((f) / 2u * (((k) + 3u) / 4u) + (i) / 4u) * 8u + (i) % 2u * 4u + (i) % 4u / 2u * 2u + (f) % 2u)
 #define SCRATCH_WORDS(k, width) ((width) * (((k) + 3u) / 4u * 2u) + ((k) + 3u) / 4u)
 #define SERVES(shape) true
-#define CONV_SIMD(x, w, bias, shape, out, scratch, y)                                                      \
+#define CONV_SIMD(x, w, bias, shape, out, scratch, y)                                                        \
     nn_conv_q8_simd(x, (const uint32_t *)(const void *)(w), bias, shape, out, scratch, y)
 
+static const int8_t simd_shifts[] = {8, 5, 0, 10, 9, 7, 31}; /* of the filters */
 static const nn_requant simd_outs[] = {
-    {8, NN_ROUND_FLOOR, -128, 127}, {10, NN_ROUND_FLOOR, 0, 127},   {9, NN_ROUND_FLOOR, -100, 99},
-    {8, NN_ROUND_FLOOR, 0, 100},    {0, NN_ROUND_FLOOR, -128, 127},
+    {8, NN_ROUND_FLOOR, -128, 127, NULL},
+    {10, NN_ROUND_FLOOR, 0, 127, NULL},
+    {9, NN_ROUND_FLOOR, -100, 99, NULL},
+    {8, NN_ROUND_FLOOR, 0, 100, NULL},
+    {0, NN_ROUND_FLOOR, -128, 127, NULL},
+    {7, NN_ROUND_FLOOR, -128, 127, simd_shifts},
+    {99, NN_ROUND_FLOOR, -100, 99, simd_shifts + 1},
 };
 #define SIMD_OUTS simd_outs
-#define SIMD_OUT_COUNT 5u
+#define SIMD_OUT_COUNT 7u
+#define TEST_SIMD test_nn_conv_q8_simd
 #include "simd.inc"
 
 /* Against nn_conv_q8: widths with and without a rest, channels, filters, padding on both sides. */
@@ -50,7 +64,7 @@ void test_nn_conv_q8_wino(void) {
     for (uint32_t run = 0; run < 16u; run++) {
         const uint32_t number = run / 2u;
         const uint8_t *c = cases[number];
-        const nn_requant *out = &simd_outs[number % 5u];
+        const nn_requant *out = &simd_outs[number % SIMD_OUT_COUNT];
         const nn_conv_shape s = {.in_h = c[0],
                                  .in_w = c[1],
                                  .in_c = c[2],

@@ -10,6 +10,7 @@ from collections.abc import Callable
 
 from .board import Board
 from .mmio import AccessError, Clock, Peripheral, Register
+from .timing import CacheShape, FlashPath
 from .uart import SerialLine, UartCore
 
 _ALL = 0xFFFFFFFF
@@ -23,6 +24,9 @@ _FEN = 1 << 4
 _FR_BUSY, _FR_RXFE, _FR_TXFF, _FR_RXFF, _FR_TXFE = 1 << 3, 1 << 4, 1 << 5, 1 << 6, 1 << 7
 _DR_OVERRUN = 1 << 11
 _DEVPWREN_UART0, _HCPA = 1 << 7, 1 << 2
+_CACHE_ON, _ICACHE_ON, _DCACHE_ON = 1 << 0, 1 << 8, 1 << 9
+# CACHECFG.CONFIG: (lines, ways).
+_CACHES = {4: (512, 1), 5: (1024, 2), 8: (1024, 1)}
 _BURSTREQ, _BURSTACK, _BURSTAVAIL = 1 << 4, 1 << 5, 1 << 6
 
 
@@ -50,7 +54,7 @@ class Apollo3:
         self._feature = Register("FEATUREENABLE", writable=_BURSTREQ, ignored=0x6F, read=self._read_feature)
         self._devpwren = Register("DEVPWREN", writable=0x3FFF)
         # Enable, replacement, non-cacheable regions, configuration, instruction and data cache, clock gates, monitor.
-        cachecfg = Register("CACHECFG", reset=0x50, writable=0x01100FFF)
+        self._cachecfg = Register("CACHECFG", reset=0x50, writable=0x01100FFF, write=self._write_cachecfg)
 
         self._ibrd = Register("IBRD", writable=0xFFFF, write=self._write_divisor)
         self._fbrd = Register("FBRD", writable=0x3F, write=self._write_divisor)
@@ -75,7 +79,7 @@ class Apollo3:
                 "CLKGEN", 0x40004000, 0x400, {0x14: self._clkkey, 0x18: self._cctrl, 0x34: self._freqctrl}
             ),
             Peripheral("GPIO", 0x40010000, 0x400, {0x30: self._padregm, 0x60: self._padkey}),
-            Peripheral("CACHECTRL", 0x40018000, 0x400, {0x00: cachecfg}),
+            Peripheral("CACHECTRL", 0x40018000, 0x400, {0x00: self._cachecfg}),
             Peripheral("UART0", 0x4001C000, 0x1000, uart, self._uart_off),
             Peripheral("MCUCTRL", 0x40020000, 0x1000, {0x14: Register("SKU", reset=1), 0x18: self._feature}),
             Peripheral(
@@ -91,6 +95,7 @@ class Apollo3:
         self._uart.reset()
         self._divisor = 0.0
         self._set_clock()
+        self._set_flash()
 
     # ---- CLKGEN, MCUCTRL ----
 
@@ -124,6 +129,32 @@ class Apollo3:
     def _read_feature(self) -> int:
         asked = self._feature.value & _BURSTREQ
         return asked | (_BURSTACK | _BURSTAVAIL if asked else 0)
+
+    # ---- CACHECTRL ----
+
+    def _write_cachecfg(self, _old: int, new: int) -> None:
+        if new & _CACHE_ON and new >> 4 & 0xF not in _CACHES:
+            raise AccessError(f"CACHECTRL_CACHECFG.CONFIG {new >> 4 & 0xF} does not exist", "4, 5 or 8")
+        self._set_flash()
+
+    def _set_flash(self) -> None:
+        flash, config = self._board.timing.flash, self._cachecfg.value
+        cache = None
+        if config & _CACHE_ON:
+            lines, ways = _CACHES[config >> 4 & 0xF]
+            cache = CacheShape(lines, ways, flash.line_bytes, flash.piece_bytes)
+        instructions = cache if config & _ICACHE_ON else None
+        data = cache if config & _DCACHE_ON else None
+        self._clock.set_flash(
+            FlashPath(
+                piece_bytes=flash.piece_bytes,
+                fetch_wait=flash.wait_states,
+                data_wait=flash.wait_states * flash.data_wait_share,
+                instruction_cache=instructions,
+                data_cache=data,
+                shared=instructions is not None and data is not None,
+            )
+        )
 
     # ---- GPIO, PWRCTRL ----
 

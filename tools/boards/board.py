@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import difflib
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import Any, TypeVar
 
 from ..errors import UserError
 from ..toml import load_toml
+from .timing import CoreTiming, FlashTiming, RamTiming, Timing
 
 T = TypeVar("T")
 
@@ -34,11 +35,18 @@ class Memory:
 
 @dataclass(frozen=True)
 class Power:
-    """Current in mA at a voltage in V while the core computes, and where the figures are from."""
+    """Current while the core computes, in mA at `voltage` V and `clock_hz`, and asleep with RAM and clock kept, in uA.
+
+    `uncertainty`: how far an energy from these may be off, as a fraction.
+    """
 
     current_ma: float
     voltage: float
+    clock_hz: int
+    uncertainty: float
     source: str
+    sleep_ua: float
+    sleep_source: str
 
 
 @dataclass(frozen=True)
@@ -73,6 +81,7 @@ class Board:
     power: Power
     uart: UartPort
     usb_ids: tuple[str, ...]
+    timing: Timing
     path: Path
 
     def memory(self, name: str) -> Memory:
@@ -148,7 +157,11 @@ def load_board(name: str, boards: Path | None = None) -> Board:
         power=Power(
             current_ma=_number(path, power, "current_ma"),
             voltage=_number(path, power, "voltage"),
+            clock_hz=_get(path, power, "clock_hz", int),
+            uncertainty=_number(path, power, "uncertainty"),
             source=_get(path, power, "source", str),
+            sleep_ua=_number(path, power, "sleep_ua"),
+            sleep_source=_get(path, power, "sleep_source", str),
         ),
         uart=UartPort(
             peripheral=_get(path, uart, "peripheral", str),
@@ -157,6 +170,7 @@ def load_board(name: str, boards: Path | None = None) -> Board:
             baud=_get(path, uart, "baud", int),
         ),
         usb_ids=tuple(_get(path, _get(path, table, "vcp", dict), "usb_ids", list)),
+        timing=_timing(path, _get(path, table, "timing", dict)),
         path=path,
     )
     if board.name != name:
@@ -173,11 +187,30 @@ def _memory(path: Path, name: str, table: Any) -> Memory:
     return Memory(name, _get(path, table, "origin", int), _get(path, table, "size", int), alias)
 
 
-def _get(path: Path, table: Mapping[str, Any], key: str, kind: type[T]) -> T:
+def _timing(path: Path, table: Mapping[str, Any]) -> Timing:
+    """[timing.core], [timing.flash] and, where part of RAM is slower, [timing.ram]; each key is a field."""
+
+    def section(name: str, kind: type[T]) -> T:
+        found = _get(path, table, name, dict, "timing.")
+        values: dict[str, Any] = {}
+        for field in fields(kind):  # type: ignore[arg-type]
+            value = _number(path, found, field.name, f"timing.{name}.")
+            if value < 0 or (field.type == "int" and value % 1):
+                raise UserError(
+                    path, f"timing.{name}.{field.name} = {value:g}", "give a number of cycles or bytes"
+                )
+            values[field.name] = int(value) if field.type == "int" else value
+        return kind(**values)
+
+    ram = section("ram", RamTiming) if "ram" in table else None
+    return Timing(section("core", CoreTiming), section("flash", FlashTiming), ram)
+
+
+def _get(path: Path, table: Mapping[str, Any], key: str, kind: type[T], prefix: str = "") -> T:
     """table[key] if it is there and a `kind` (a bool is no int)."""
     if key not in table:
         raise UserError(
-            path, f"has no key {key!r}", "docs/virtual_boards.md lists what a board.toml must hold"
+            path, f"has no key {prefix + key!r}", "docs/virtual_boards.md lists what a board.toml must hold"
         )
     value = table[key]
     if not isinstance(value, kind) or isinstance(value, bool):
@@ -185,10 +218,10 @@ def _get(path: Path, table: Mapping[str, Any], key: str, kind: type[T]) -> T:
     return value
 
 
-def _number(path: Path, table: Mapping[str, Any], key: str) -> float:
+def _number(path: Path, table: Mapping[str, Any], key: str, prefix: str = "") -> float:
     value = table.get(key)
     return (
         float(value)
         if isinstance(value, int) and not isinstance(value, bool)
-        else _get(path, table, key, float)
+        else _get(path, table, key, float, prefix)
     )

@@ -38,10 +38,15 @@ NAMES = [
 
 
 class CortexM4:
-    """`now()` gives the core's cycles; `on_reset` is called when the firmware asks for a system reset."""
+    """`now()` gives the core's cycles; `on_reset` is called when the firmware asks for a system reset,
+    `on_cycles_read` with the value when it reads DWT_CYCCNT.
+    """
 
-    def __init__(self, now: Callable[[], int], on_reset: Callable[[], None]) -> None:
+    def __init__(
+        self, now: Callable[[], int], on_reset: Callable[[], None], on_cycles_read: Callable[[int], None]
+    ) -> None:
         self._now = now
+        self._on_cycles_read = on_cycles_read
         self._on_reset = on_reset
         self._started = 0
         self.vtor = Register("VTOR", writable=0xFFFFFF80)
@@ -134,7 +139,9 @@ class CortexM4:
             self._cyccnt.value = now - self._started & 0xFFFFFFFF
 
     def _read_cyccnt(self) -> int:
-        return self._now() - self._started & 0xFFFFFFFF if self._counting else self._cyccnt.value
+        value = self._now() - self._started & 0xFFFFFFFF if self._counting else self._cyccnt.value
+        self._on_cycles_read(value)
+        return value
 
     def _write_cyccnt(self, _old: int, new: int) -> None:
         self._started = self._now() - new

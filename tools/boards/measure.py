@@ -5,24 +5,32 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal
+from typing import TYPE_CHECKING, Literal
 
 from ..errors import UserError
 from .board import Board
 from .elf import Image, load_image
-from .link import DeviceLink, Port, SerialPort, VirtualPort
+from .link import DeviceLink, SerialPort, VirtualPort
 from .rom import Footprint, footprint
 from .virtual import VirtualBoard
+
+if TYPE_CHECKING:
+    from .profile import Recorder
 
 
 @dataclass(frozen=True)
 class LayerCycles:
-    """Core cycles of a layer, with size and CRC-32 of its output for the first vector."""
+    """Core cycles of a layer, with size and CRC-32 of its output for the first vector.
+
+    `low` and `high`: bounds of emulated cycles (cycles.py); measured cycles are their own.
+    """
 
     index: int
     cycles: int
     size: int
     crc: int
+    low: int
+    high: int
 
 
 @dataclass(frozen=True)
@@ -30,7 +38,8 @@ class Measurement:
     """What an image did on a board. Sizes in bytes, times in core cycles at `clock_hz`.
 
     `kind` says where the cycles are from: "measured" on hardware, "emulated" on a virtual board, "untimed" on
-    one that does not count (`cycles` and `layers` are then empty). `outputs` has one entry for each vector.
+    one that does not count (`cycles` and `layers` are then empty). `outputs` has one entry for each vector, and so have
+    `low` and `high`, the bounds of emulated cycles (cycles.py); measured cycles are their own bounds.
     """
 
     board: str
@@ -41,6 +50,8 @@ class Measurement:
     compiler: str
     outputs: tuple[bytes, ...]
     cycles: tuple[int, ...]
+    low: tuple[int, ...]
+    high: tuple[int, ...]
     layers: tuple[LayerCycles, ...]
     arena_bytes: int
     stack_bytes: int
@@ -60,12 +71,30 @@ class Measurement:
 
 def connect(image: Image, board: Board, port: str | None = None, count_cycles: bool = True) -> DeviceLink:
     """A link to hardware on a serial port or socket:// URL; without one, to a new virtual board that runs `image`."""
-    line: Port
     if port is not None:
-        line = SerialPort(port, board.uart.baud)
-    else:
-        line = VirtualPort(VirtualBoard(board, image, count_cycles=count_cycles))
-    return DeviceLink(line, image)
+        return DeviceLink(SerialPort(port, board.uart.baud), image)
+    return DeviceLink(VirtualPort(VirtualBoard(board, image, count_cycles=count_cycles)), image)
+
+
+class Stopwatch:
+    """Bounds of the cycles that a link's device has just reported: of emulated cycles; measured ones are certain."""
+
+    def __init__(self, link: DeviceLink) -> None:
+        self._recorder: Recorder | None = None
+        if isinstance(link.port, VirtualPort) and link.port.board.counts_cycles:
+            from .profile import Recorder  # only who counts cycles pays for loading the compiler
+
+            self._recorder = Recorder(link.port.board)
+
+    def bounds(self, cycles: Sequence[int], layers: bool) -> list[tuple[int, int]]:
+        """(low, high) of a run, or of each layer of a traced one."""
+        recorder = self._recorder
+        if recorder is None:
+            return [(c, c) for c in cycles]
+        spans = recorder.spans_of_layers(cycles) if layers else [recorder.span_of_run(cycles[0])]
+        brackets = [span.bracket() for span in spans]
+        recorder.clear()
+        return [(bracket.low, bracket.high) for bracket in brackets]
 
 
 def measure(
@@ -103,11 +132,14 @@ def measure(
                 "choose the board that is connected",
             )
         timed = port is not None or count_cycles
-        runs = []
+        watch = Stopwatch(link)
+        runs, bounds = [], []
         for done, vector in enumerate(vectors, 1):
             runs.append(link.run(vector))
+            bounds += watch.bounds([runs[-1].cycles], layers=False)
             progress(done)
         layers = link.trace(vectors[0])[1] if trace and timed else ()
+        layer_bounds = watch.bounds([layer.cycles for layer in layers], layers=True) if layers else []
         # Only now has the stack been as deep as it gets.
         info = link.info()
     return Measurement(
@@ -119,7 +151,12 @@ def measure(
         compiler=info.compiler,
         outputs=tuple(run.output for run in runs),
         cycles=tuple(run.cycles for run in runs) if timed else (),
-        layers=tuple(LayerCycles(layer.index, layer.cycles, layer.size, layer.crc) for layer in layers),
+        low=tuple(low for low, _ in bounds) if timed else (),
+        high=tuple(high for _, high in bounds) if timed else (),
+        layers=tuple(
+            LayerCycles(layer.index, layer.cycles, layer.size, layer.crc, *ends)
+            for layer, ends in zip(layers, layer_bounds, strict=True)
+        ),
         arena_bytes=info.arena_bytes,
         stack_bytes=info.stack_bytes,
         stack_used=info.stack_used,

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 
 from ..errors import UserError
+from .timing import PARTS, FlashPath
 
 
 class BoardFault(UserError):
@@ -24,19 +25,48 @@ class Clock:
     """Board time: core cycles since power-on, the core clock in Hz, and the cycle at which a run must end.
 
     `cycles` is counted by the cycle counter (if there is one) and moved on by whoever waits (see uart.py).
+    `flash` is how the core reaches flash; the chip's model sets it, and `on_flash` hears of it.
     """
 
-    __slots__ = ("cycles", "hz", "limit")
-
     def __init__(self) -> None:
-        self.cycles = 0
         self.hz = 0
-        self.limit = 1 << 62
+        self.flash = FlashPath()
+        self.on_flash: Callable[[FlashPath], None] = lambda path: None
+        self._time: list[int] | memoryview = [0, 1 << 62]
+
+    def share(self, time: memoryview) -> None:
+        """From now on keep time in `time`, 64-bit words: cycles and limit, both in parts (timing.PARTS)."""
+        time[0], time[1] = self._time
+        self._time = time
+
+    @property
+    def cycles(self) -> int:
+        """Core cycles since power-on."""
+        return self._time[0] // PARTS
+
+    @cycles.setter
+    def cycles(self, cycles: int) -> None:
+        self._time[0] = cycles * PARTS
+
+    @property
+    def limit(self) -> int:
+        """The cycle at which a run must end."""
+        return self._time[1] // PARTS
+
+    @limit.setter
+    def limit(self, cycles: int) -> None:
+        self._time[1] = min(cycles * PARTS, 1 << 62)
 
     def skip_to(self, cycles: int) -> None:
         """Let time pass until `cycles`, if that is still to come."""
         if cycles > self.cycles:
             self.cycles = cycles
+
+    def set_flash(self, path: FlashPath, empty: bool = False) -> None:
+        """The image may have changed wait states or caches; `empty`: it has emptied the caches."""
+        if path != self.flash or empty:
+            self.flash = path
+            self.on_flash(path)
 
 
 class Register:

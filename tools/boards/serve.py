@@ -17,9 +17,11 @@ def serve(
 ) -> Stop:
     """Run `board` with its serial line at `endpoint` until it halts, or waits for input that will never come (IDLE).
 
-    `max_seconds` is time on the host, waiting for input included. Raises BoardFault as the board does.
+    `max_seconds` is time on the host, waiting for input included, `max_cycles` time on the board. Raises
+    BoardFault as the board does.
     """
     deadline = None if max_seconds is None else time.monotonic() + max_seconds
+    last_cycle = None if max_cycles is None else board.clock.cycles + max_cycles
     ended = False
 
     def source() -> bytes:
@@ -31,7 +33,8 @@ def serve(
     board.line.sink, board.line.source = endpoint.write, source
     while True:
         left = None if deadline is None else max(deadline - time.monotonic(), 0.001)
-        stop = board.run(max_cycles, left)
+        cycles = None if last_cycle is None else max(last_cycle - board.clock.cycles, 1)
+        stop = board.run(cycles, left)
         if stop is not Stop.IDLE or ended:
             return stop
         data = endpoint.read(left)

@@ -9,6 +9,7 @@ from collections.abc import Callable
 
 from .board import Board
 from .mmio import AccessError, Clock, Peripheral, Register
+from .timing import CacheShape, FlashPath
 from .uart import SerialLine, UartCore
 
 _ALL = 0xFFFFFFFF
@@ -38,6 +39,7 @@ _MSION, _MSIRGSEL, _HSION, _PLLON, _PLLREN = 1 << 0, 1 << 3, 1 << 8, 1 << 24, 1 
 _UE, _RE, _TE, _OVER8 = 1 << 0, 1 << 2, 1 << 3, 1 << 15
 _ORE, _RXNE, _TC, _TXE, _TEACK, _REACK = 1 << 3, 1 << 5, 1 << 6, 1 << 7, 1 << 21, 1 << 22
 _AF7 = 7
+_PRFTEN, _ICEN, _DCEN, _ICRST, _DCRST = 1 << 8, 1 << 9, 1 << 10, 1 << 11, 1 << 12
 
 
 def make_chip(board: Board, clock: Clock, line: SerialLine, on_idle: Callable[[], None]) -> Stm32L452:
@@ -216,8 +218,26 @@ class Stm32L452:
                 "set FLASH_ACR.LATENCY before a faster clock, and lower it after a slower one",
             )
         self._clock.hz = hz
+        self._set_flash()
         if self._cr1.value & _UE:
             self._set_speed()
+
+    def _set_flash(self) -> None:
+        flash, acr = self._board.timing.flash, self._acr.value
+        wait_states = acr & 7
+
+        def cache(lines: int) -> CacheShape:
+            return CacheShape(lines, lines, flash.line_bytes, flash.piece_bytes)
+
+        path = FlashPath(
+            piece_bytes=flash.piece_bytes,
+            fetch_wait=wait_states,
+            data_wait=wait_states * flash.data_wait_share,
+            prefetch=bool(acr & _PRFTEN),
+            instruction_cache=cache(flash.instruction_lines) if acr & _ICEN else None,
+            data_cache=cache(flash.data_lines) if acr & _DCEN else None,
+        )
+        self._clock.set_flash(path, empty=bool(acr & (_ICRST | _DCRST)))
 
     # ---- GPIOA ----
 

@@ -15,7 +15,7 @@ import struct
 import threading
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any, NoReturn, Protocol, cast
+from typing import TYPE_CHECKING, Any, NoReturn, Protocol, cast
 
 from ..errors import UserError
 from .board import Board, Memory
@@ -29,12 +29,15 @@ from .cortex_m import (
     NAMES,
     CortexM4,
 )
-from .cycles import DISASSEMBLER, CycleCounter, Instruction
+from .cycles import DISASSEMBLER, Instruction
 from .elf import Image, load_image
 from .mmio import AccessError, BoardFault, Bus, Clock, Peripheral
 from .uart import SerialLine
 from .untyped import arm, unicorn
 from .untyped import registers as regs
+
+if TYPE_CHECKING:
+    from .counter import CycleCounter
 
 _PAGE = 0x1000
 # Never reached: the emulator runs until something stops it.
@@ -44,6 +47,8 @@ _HARD_FAULT, _SVCALL = 3, 11
 _UC_SVC, _UC_BKPT, _UC_EXCEPTION_RETURN = 2, 7, 8
 _WFI = (b"\x30\xbf", b"\xaf\xf3\x03\x80")
 _EXCEPTION_ENTRY_CYCLES = 12
+# What a stack is taken to be in an image without symbols.
+_UNKNOWN_STACK = 4096
 _CORE = (
     regs.UC_ARM_REG_R0,
     regs.UC_ARM_REG_R1,
@@ -91,6 +96,8 @@ class VirtualBoard:
     fast and time passes only on the serial line. `deliver_faults` gives bad accesses and undefined
     instructions to the firmware as hard faults, as the chip would, instead of stopping the board.
 
+    `on_cycles_read(cycles)` may be set: it is called when the firmware reads the cycle counter.
+
     Raises UserError if the image does not fit the board.
     """
 
@@ -102,6 +109,7 @@ class VirtualBoard:
         self.clock = Clock()
         self.line = SerialLine()
         self.resets = 0
+        self.on_cycles_read: Callable[[int], None] = lambda cycles: None
         self._deliver_faults = deliver_faults
         self._request: _Request | None = None
         self._exception = 0
@@ -111,7 +119,9 @@ class VirtualBoard:
         self._uc.ctl_set_cpu_model(regs.UC_CPU_ARM_CORTEX_M4)
         self._map_memories()
         self._load()
-        self._core = CortexM4(self._now, lambda: self._ask(_Request.RESET))
+        self._core = CortexM4(
+            self._now, lambda: self._ask(_Request.RESET), lambda cycles: self.on_cycles_read(cycles)
+        )
         self._chip = _make_chip(board, self.clock, self.line, lambda: self._ask(_Request.IDLE))
         self._bus = Bus(self._core.peripherals + self._chip.peripherals, NAMES + self._chip.names)
         self._map_peripherals()
@@ -119,10 +129,18 @@ class VirtualBoard:
         self._uc.hook_add(unicorn.UC_HOOK_INTR, self._on_exception)
         self.cycle_counter: CycleCounter | None = None
         if count_cycles:
+            # Only who counts cycles pays for loading the compiler.
+            from .counter import CycleCounter
+
             self.cycle_counter = CycleCounter(
-                self._uc, self.clock, self._check_fpu, lambda: self._ask(_Request.CYCLES)
+                self._uc,
+                board,
+                self.clock,
+                self._slow_ram(),
+                self._check_fpu,
+                lambda: self._ask(_Request.CYCLES),
             )
-            # A hook on loads makes the emulator keep the PC right inside a block: CYCCNT is exact with it.
+            # A hook on a load makes the emulator set the PC right inside a block: CYCCNT is exact with it.
             self._uc.hook_add(unicorn.UC_HOOK_MEM_READ, lambda *_: None, begin=0xE0001004, end=0xE0001007)
         self._after_reset = self._uc.context_save()
         self._reset()
@@ -244,6 +262,15 @@ class VirtualBoard:
                 f"link it with {self.board.ld_script} for app_offset 0x{self.board.app_offset:x}",
             )
 
+    def _slow_ram(self) -> tuple[int, int] | None:
+        """First and last address of the RAM with wait states, without the stack at its end."""
+        timing, ram = self.board.timing.ram, self.board.ram
+        if timing is None:
+            return None
+        (sp,) = struct.unpack("<I", self._uc.mem_read(self.board.app_origin, 4))
+        limit = sp - self.image.labels.get("_stack_size", _UNKNOWN_STACK)
+        return ram.origin + timing.fast_bytes, (limit if sp == ram.end else ram.end) - 1
+
     def _map_peripherals(self) -> None:
         pages = {p.base + offset & ~(_PAGE - 1) for p in self._bus.peripherals for offset in p.registers}
         for page in sorted(pages):
@@ -285,6 +312,7 @@ class VirtualBoard:
         finally:
             if self.cycle_counter is not None:
                 self.cycle_counter.interrupted(self._pc())
+                self.cycle_counter.check()
         return None
 
     def _waits_for_interrupt(self) -> bool:

@@ -15,8 +15,8 @@ import numpy as np
 from .formats import Array, Fixed
 from .graph import Graph, Node, TensorType
 from .ops.base import hwc
-from .ops.conv import Conv, FixedConv, Window, bound_of, simd_serves
-from .ops.dense import Dense, FixedDense
+from .ops.conv import Conv, FixedConv, Window, bound_of, simd_serves, weights_variant
+from .ops.dense import ONE_POSITION, Dense, FixedDense
 from .simd import scratch_bytes, scratch_bytes_wino
 
 Optimize: TypeAlias = Literal["speed", "size"]
@@ -53,9 +53,13 @@ def fastest(graph: Graph, node: Node) -> Choice | None:
     op = node.op
     if not isinstance(op, Conv | FixedConv | Dense | FixedDense):
         return None
-    if isinstance(op, FixedConv | FixedDense) and not simd_serves(op.requant, op.accumulator):
-        return None
-    window, groups = (op.window, op.groups) if isinstance(op, Conv | FixedConv) else (Window((1, 1)), 1)
+    window, groups = (op.window, op.groups) if isinstance(op, Conv | FixedConv) else (ONE_POSITION, 1)
+    if isinstance(op, FixedConv | FixedDense):
+        padded_by_another = op.source.zero != 0 and any(window.padding)
+        if padded_by_another or weights_variant(op.weights, op.source):
+            return None
+        if not simd_serves(op.requant, op.accumulator):
+            return None
     source = graph.tensors[node.inputs[0]]
     channels = hwc(source.shape)[2]
     if groups > 1 or channels > LARGEST_DIMENSION:
@@ -63,7 +67,7 @@ def fastest(graph: Graph, node: Node) -> Choice | None:
     if isinstance(op, Conv) and window.dilation[1] > 1:
         return None
     out_h, out_w, filters = hwc(graph.tensors[node.name].shape)
-    wino = isinstance(op, FixedConv) and source.format.bytes == 1 and can_wino(op.kernel, window, source)
+    wino = isinstance(op, FixedConv) and op.source.bytes == 1 and can_wino(op.kernel, window, source)
     if wino and out_w >= WINO_POSITIONS and min(channels, filters) >= WINO_CHANNELS:
         blocks = min(WINO_GROUPS, -(-out_w // 16))
         return Choice("wino", scratch_bytes_wino(channels, blocks), blocks)

@@ -11,17 +11,19 @@ from typing import Any
 from ..codegen.emit import write_atomic
 from ..codegen.kernels import runtime_folder
 
-VERSION = 1
+VERSION = 2
 
 
 @dataclass(frozen=True)
 class LayerCost:
-    """One layer: multiply-accumulates and board cycles of one inference."""
+    """One layer: multiply-accumulates and board cycles of one inference, with their bounds."""
 
     name: str
     kernel: str
     macs: int
     cycles: int
+    cycles_low: int
+    cycles_high: int
 
 
 @dataclass(frozen=True)
@@ -47,7 +49,9 @@ class Result:
 
     bits_equal_host: every tensor of every host vector equal to the reference (float32: within 1e-5 of the
     tensor's largest value); bits_equal_board: every output of the board equal to host C. `kind` says how
-    cycles and memory were found: emulated or measured.
+    cycles and memory were found: emulated or measured. cycles_mean, _min, _max are over the board's vectors;
+    cycles_low and cycles_high are means of the bounds of emulated cycles (docs/cycle_model.md). energy_uwh: of
+    one inference, in microwatt hours.
     """
 
     model: str
@@ -70,7 +74,10 @@ class Result:
     cycles_mean: float
     cycles_min: int
     cycles_max: int
+    cycles_low: float
+    cycles_high: float
     ms: float
+    energy_uwh: float
     memory: Memory
     layers: tuple[LayerCost, ...]
 

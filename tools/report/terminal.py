@@ -7,9 +7,9 @@ from collections.abc import Sequence
 from rich.console import Console
 from rich.table import Table
 
-from ..codegen.formats import Fixed
 from ..codegen.graph import Graph
 from ..codegen.lower import Program
+from ..codegen.ops.affine import AffineOp
 from ..codegen.ops.base import FixedOp
 from .results import Report, Result
 
@@ -41,7 +41,22 @@ def print_report(console: Console, report: Report) -> None:
     columns(
         costs,
         ["model", "type", "board"],
-        ["MACs", "cycles", "cyc/MAC", "ms", "ROM", "weights", "code", "RAM", "arena", "static", "stack used"],
+        [
+            "MACs",
+            "cycles",
+            "low",
+            "high",
+            "cyc/MAC",
+            "ms",
+            "µWh",
+            "ROM",
+            "weights",
+            "code",
+            "RAM",
+            "arena",
+            "static",
+            "stack used",
+        ],
     )
     for r in report.results:
         name = (f"{r.model}/run{r.run}", r.type, r.board)
@@ -59,9 +74,10 @@ def print_report(console: Console, report: Report) -> None:
         costs.add_row(
             *name,
             number(r.macs),
-            number(r.cycles_mean),
+            *(number(value) for value in (r.cycles_mean, r.cycles_low, r.cycles_high)),
             f"{r.cycles_mean / max(r.macs, 1):.2f}",
             f"{r.ms:.2f}",
+            f"{r.energy_uwh:.3g}",
             *(number(value) for value in (m.rom_total, m.rom_weights, m.rom_code)),
             *(number(value) for value in (m.ram_total, m.ram_arena, m.ram_static)),
             f"{number(m.ram_stack_used)}/{number(m.ram_stack)}",
@@ -78,13 +94,14 @@ def print_report(console: Console, report: Report) -> None:
 def print_layers(console: Console, result: Result) -> None:
     """Cycles of every layer of one result."""
     table = Table(title=f"{result.model}/run{result.run}/{result.type} on {result.board}: layers")
-    columns(table, ["layer", "kernel"], ["MACs", "cycles", "cyc/MAC", "share %"])
+    columns(table, ["layer", "kernel"], ["MACs", "cycles", "low", "high", "cyc/MAC", "share %"])
     total = sum(layer.cycles for layer in result.layers)
     for layer in result.layers:
         cycles = layer.cycles
         ratio = f"{cycles / layer.macs:.2f}" if layer.macs else ""
         share = f"{100 * cycles / max(total, 1):.1f}"
-        table.add_row(layer.name, layer.kernel, number(layer.macs), number(cycles), ratio, share)
+        ends = (number(layer.cycles_low), number(layer.cycles_high))
+        table.add_row(layer.name, layer.kernel, number(layer.macs), number(cycles), *ends, ratio, share)
     console.print(table)
 
 
@@ -96,7 +113,7 @@ def print_graph(console: Console, graph: Graph, stage: str) -> None:
         table.add_row(name, "input", "", str(graph.tensors[name]), "", "", "")
     for node in graph.nodes:
         bound, headroom = "", ""
-        if isinstance(node.op, FixedOp) and node.op.accumulator.bound:
+        if isinstance(node.op, (FixedOp, AffineOp)) and node.op.accumulator.bound:
             bound = f"{node.op.accumulator.bound} in {node.op.accumulator.bits} bits"
             headroom = f"{node.op.accumulator.headroom_bits:.1f}"
         operation = f"{node.op.kind} {node.op.describe()}".strip()
@@ -145,8 +162,7 @@ def print_program(console: Console, program: Program) -> None:
             layer.name, ", ".join(layer.kernels), number(layer.macs), number(weights) if weights else ""
         )
     console.print(table)
-    fixed = isinstance(program.outputs[0].type.format, Fixed)
     console.print(
         f"weights {number(program.weights_bytes)} bytes, arena {number(program.plan.arena_bytes)} bytes, "
-        f"{number(program.macs)} MACs, {'integers' if fixed else 'float32'}"
+        f"{number(program.macs)} MACs, {'float32' if program.is_float else 'integers'}"
     )

@@ -7,6 +7,7 @@ import os
 from abc import ABC, abstractmethod
 from dataclasses import dataclass
 from pathlib import Path
+from typing import ClassVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -83,7 +84,13 @@ def digest(*arrays: NDArray[np.generic]) -> str:
 
 
 class DatasetKind(Section, ABC):
-    """The parameters of a data set (`[dataset] params`), and how to read it."""
+    """The parameters of a data set (`[dataset] params`), and how to read it.
+
+    vector: shape of one vector, (T, C) or (H, W, C), and class_count: both are known without the data.
+    """
+
+    vector: ClassVar[tuple[int, ...]]
+    class_count: ClassVar[int]
 
     @abstractmethod
     def load(self) -> Dataset:

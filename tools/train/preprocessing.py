@@ -131,7 +131,8 @@ class ValidationSplit(PreprocessingKind):
         things, copies = np.arange(len(data.y_train)), False
         if data.subjects is not None:
             _, first, things_of = np.unique(data.subjects, return_index=True, return_inverse=True)
-            copies = bool((data.y_train == data.y_train[first][things_of]).all())
+            one_class_each = (data.y_train == data.y_train[first][things_of]).all()
+            copies = bool(one_class_each and len(first) < len(data.subjects))
             if self.by == "subject":
                 things = things_of
             elif copies:
@@ -142,8 +143,7 @@ class ValidationSplit(PreprocessingKind):
                 )
         elif self.by == "subject":
             raise UserError(_SPLIT, f"data set {data.name} has no subjects", mend)
-        everything = np.zeros_like(data.y_train)
-        pools = data.y_train if self.by == "vector" or copies else everything
+        pools = data.y_train if self.by == "vector" or copies else np.zeros_like(data.y_train)
         order = np.random.default_rng(self.seed)
         moved: list[int] = []
         for pool in np.unique(pools):

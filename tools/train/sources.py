@@ -68,7 +68,7 @@ def download(url: str, path: Path, verify: Callable[[Path], object], mend: str) 
                 raise UserError(url, f"did not give the published data: {error.what}", "try again") from None
     except (urllib.error.URLError, http.client.HTTPException, TimeoutError, ConnectionError) as error:
         reason = getattr(error, "reason", error)
-        raise UserError(f"data fetch {path.name}", f"cannot download {url} ({reason})", mend) from None
+        raise UserError(path.name, f"cannot download {url} ({reason})", mend) from None
     return path
 
 

@@ -54,7 +54,7 @@ __attribute__((noinline)) static void nn_filters(nn_mac_f32 *loop, const float *
 }
 
 void nn_conv_f32_simd(const float *NN_RESTRICT x, const float *NN_RESTRICT w, const float *NN_RESTRICT bias,
-                        const nn_conv_shape *shape, const nn_range_f32 *range, float *NN_RESTRICT y) {
+                      const nn_conv_shape *shape, const nn_range_f32 *range, float *NN_RESTRICT y) {
     const uint32_t channels = shape->in_c;
     const uint32_t x_row = shape->in_w * channels;
     const uint32_t w_row = shape->k_w * channels;

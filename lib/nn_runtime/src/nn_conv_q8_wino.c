@@ -17,7 +17,7 @@
  *
  * Tiles go in blocks of `groups` times 4; their transforms stay in scratch memory while all filters pass. The
  * weights of two filters are transformed once for each block. */
-#include "nn_runtime.h"
+#include "nn_requant.h"
 #include "nn_simd.h"
 #include "nn_wino.h"
 
@@ -131,8 +131,8 @@ static inline void nn_wino_tile(const int32_t *m, uint32_t bias, int32_t *sums) 
                                                                                        "bne 1b\n"            \
                      : [m] "+&r"(from), [y] "+&r"(to), [t0] "=&r"(t0), [t1] "=&r"(t1), [t2] "=&r"(t2),       \
                        [t3] "=&r"(t3), [t4] "=&r"(t4), [t5] "=&r"(t5)                                        \
-                     : [end] "r"(end), [inverse] "r"(NN_INVERSE_OF_3), [bias] "r"(*bias), [step] "r"(out_c), \
-                       [shift] "r"(shift)                                                                    \
+                     : [end] "r"(end), [inverse] "r"(NN_INVERSE_OF_3), [bias] "r"(bias[f]),                  \
+                       [step] "r"(out_c), [shift] "r"(shift)                                                 \
                      : "memory", "cc")
 #define NN_WINO_OUT(sum, saturate)                                                                           \
     "mla " sum ", " sum ", %[inverse], %[bias]\n"                                                            \
@@ -144,14 +144,14 @@ static inline void nn_wino_tile(const int32_t *m, uint32_t bias, int32_t *sums) 
 
 #endif
 
-/* One or two filters of `tiles` tiles whose outputs are all wanted: m [6][4][2] to y, out_c from output to
- * output. */
-NN_PART void nn_wino_outputs(const int32_t *m, const int32_t *bias, uint32_t filters,
+/* Filters f to f_end, one or two, of `tiles` tiles whose outputs are all wanted: m [6][4][2] to y, out_c from
+ * output to output. */
+NN_PART void nn_wino_outputs(const int32_t *m, const int32_t *bias, uint32_t f, uint32_t f_end,
                              const nn_requant *requant, uint32_t tiles, uint32_t out_c, int8_t *y) {
-    const int32_t shift = requant->shift;
     const int32_t min = requant->min;
     const int32_t max = requant->max;
-    for (; filters > 0u && tiles > 0u; filters--) {
+    for (; f < f_end && tiles > 0u; f++) {
+        const int32_t shift = nn_filter_shift(requant, f);
         const int32_t *end = m + 2u * tiles;
         int8_t *to = y;
 #if NN_DSP
@@ -168,7 +168,7 @@ NN_PART void nn_wino_outputs(const int32_t *m, const int32_t *bias, uint32_t fil
         {
             for (const int32_t *from = m; from < end; from += 2) {
                 int32_t sums[4];
-                nn_wino_tile(from, (uint32_t)*bias, sums);
+                nn_wino_tile(from, (uint32_t)bias[f], sums);
                 for (uint32_t i = 0; i < 4u; i++) {
                     const int32_t sum = sums[i] >> shift;
                     *to = (int8_t)(sum < min ? min : sum > max ? max : sum);
@@ -177,18 +177,17 @@ NN_PART void nn_wino_outputs(const int32_t *m, const int32_t *bias, uint32_t fil
             }
         }
         m++;
-        bias++;
         y++;
     }
 }
 
-/* One or two filters of the last tile of a row, of which only `count` outputs exist. */
-NN_PART void nn_wino_last(const int32_t *m, const int32_t *bias, uint32_t filters, const nn_requant *requant,
-                          uint32_t count, uint32_t out_c, int8_t *y) {
+/* The same for the last tile of a row, of which only `count` outputs exist. */
+NN_PART void nn_wino_last(const int32_t *m, const int32_t *bias, uint32_t f, uint32_t f_end,
+                          const nn_requant *requant, uint32_t count, uint32_t out_c, int8_t *y) {
     int8_t all[4][2];
-    nn_wino_outputs(m, bias, filters, requant, 1u, 2u, all[0]);
+    nn_wino_outputs(m, bias, f, f_end, requant, 1u, 2u, all[0]);
     for (uint32_t i = 0; i < count; i++) {
-        memcpy(y + i * out_c, all[i], filters);
+        memcpy(y + i * out_c, all[i], f_end - f);
     }
 }
 
@@ -237,10 +236,10 @@ void nn_conv_q8_wino(const int8_t *NN_RESTRICT x, const uint32_t *NN_RESTRICT w,
                     const uint32_t outputs = shape->out_w - first - 4u * tile;
                     const uint32_t whole = outputs < 16u ? outputs / 4u : 4u;
                     int8_t *out = y + (first + 4u * tile) * out_c + f;
-                    const uint32_t filters = f + 1u < out_c ? 2u : 1u;
-                    nn_wino_outputs(m, bias + f, filters, requant, whole, out_c, out);
+                    const uint32_t f_end = f + 1u < out_c ? f + 2u : out_c;
+                    nn_wino_outputs(m, bias, f, f_end, requant, whole, out_c, out);
                     if (whole < 4u && outputs % 4u > 0u) {
-                        nn_wino_last(m + 2u * whole, bias + f, filters, requant, outputs % 4u, out_c,
+                        nn_wino_last(m + 2u * whole, bias, f, f_end, requant, outputs % 4u, out_c,
                                      out + 4u * whole * out_c);
                     }
                 }

@@ -23,8 +23,8 @@ typedef struct {
     uint32_t pairs;      /* 12: of elements, > 0 */
     uint32_t count;      /* 16: pairs of filters, > 0 */
     int32_t clamp;       /* 20 */
-    int32_t shift;       /* 24: output = clamp(sum >> shift, min, max), 0..31 */
-    int32_t min, max;    /* 28 */
+    uint32_t shifts;     /* 24: of the two filters, a half word each, 0..31 */
+    int32_t min, max;    /* 28: output = clamp(sum >> shift, min, max) */
     void *y[4]; /* 36: outputs of the positions. A position to ignore has the place of the first: it is
                  * written last */
 } nn_mac_block;
@@ -36,9 +36,9 @@ void nn_mac_4x2_q16(nn_mac_block *block);
 void nn_mac_1x2_q8(nn_mac_block *block);
 void nn_mac_1x2_q16(nn_mac_block *block);
 
-/* An output of sum, with the range of any clamp. */
-static inline int32_t nn_mac_out(int32_t sum, const nn_mac_block *block) {
-    sum >>= block->shift;
+/* The output of filter 0 or 1, with the range of any clamp. */
+static inline int32_t nn_mac_out(int32_t sum, uint32_t filter, const nn_mac_block *block) {
+    sum >>= block->shifts >> 16u * filter & 31u;
     return sum < block->min ? block->min : sum > block->max ? block->max : sum;
 }
 

@@ -56,7 +56,7 @@ Build = Callable[..., Path]
 
 def need_gcc() -> None:
     if shutil.which(GCC) is None:
-        pytest.skip(f"{GCC} is not installed")
+        pytest.skip(f"needs {GCC}, see README")
 
 
 def compile_to(out: Path, *arguments: str) -> Path:

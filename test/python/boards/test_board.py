@@ -49,6 +49,11 @@ def test_unknown_board_names_the_nearest() -> None:
         (("[memory.ram]", "[memory.sram]"), r"has no \[memory.ram\]"),
         (('name = "nucleo_l452re"', 'name = "other"'), "calls itself 'other'"),
         (("[power]", "[power"), "is not valid TOML"),
+        (("load_use = 1", "use_load = 1"), "has no key 'timing.core.load_use'"),
+        (("data_lines = 8", ""), "has no key 'timing.flash.data_lines'"),
+        (("taken_branch = 1", "taken_branch = 1.5"), "timing.core.taken_branch = 1.5"),
+        (("[timing.flash]", "[timing.flesh]"), "has no key 'timing.flash'"),
+        (("uncertainty", "certainty"), "has no key 'uncertainty'"),
     ],
 )
 def test_mistakes_in_board_toml(tmp_path: Path, change: tuple[str, str], message: str) -> None:

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import random
 import struct
+from pathlib import Path
 
 import pytest
 from elftools.elf.elffile import ELFFile
 from microai.boards.board import Board
-from microai.boards.cycles import TAKEN_BRANCH, cost, decode
+from microai.boards.cycles import Variant, cost, decode, is_far_target
 from microai.boards.mmio import BoardFault
+from microai.boards.native import BLOCK_RUNS
 from microai.boards.virtual import Stop, VirtualBoard
 
 from .conftest import Build, compile_to, need_gcc
@@ -86,10 +88,46 @@ def snippets(tmp_path_factory: pytest.TempPathFactory) -> dict[str, bytes]:
 
 
 @pytest.mark.parametrize("name", RULES)
-def test_rule(name: str, snippets: dict[str, bytes]) -> None:
+def test_rule(name: str, snippets: dict[str, bytes], nucleo: Board) -> None:
     instructions = decode(snippets[name], 0x08000000)
     assert sum(i.size for i in instructions) == len(snippets[name])
-    assert sum(cost(instructions, i) for i in range(len(instructions))) == RULES[name][1]
+    core = nucleo.timing.core
+    assert sum(cost(instructions, i, core) for i in range(len(instructions))) == RULES[name][1]
+
+
+# name: (assembly, cycles as onecycle, interlock, trm).
+BRACKET = {
+    "lone load": ("ldr r0, [r1]\n nop\n adds r0, #1", (3, 3, 4)),
+    "load and use": ("ldr r0, [r1]\n adds r0, #1", (2, 3, 3)),
+    "loads in a row": ("ldr r0, [r1]\n ldr r2, [r1]\n nop", (3, 3, 4)),
+    "VFMA and integers": ("vfma.f32 s0, s1, s2\n adds r0, #1\n adds r1, #1\n nop", (4, 4, 6)),
+    "the rest": (
+        "sdiv r0, r1, r2\n ldm r0, {r1, r2}\n vdiv.f32 s0, s1, s2\n vadd.f32 s1, s0, s0\n nop",
+        (25, 25, 25),
+    ),
+}
+
+
+@pytest.mark.parametrize("name", BRACKET)
+def test_variants(name: str, tmp_path: Path, nucleo: Board) -> None:
+    need_gcc()
+    text, cycles = BRACKET[name]
+    (tmp_path / "t.s").write_text(f".syntax unified\n.thumb\n{text}\n")
+    with compile_to(tmp_path / "t.o", "-c", str(tmp_path / "t.s")).open("rb") as stream:
+        code = decode(ELFFile(stream).get_section_by_name(".text").data(), 0x08000000)
+    core = nucleo.timing.core
+    found = tuple(sum(cost(code, i, core, variant) for i in range(len(code))) for variant in Variant)
+    assert found == cycles
+
+
+def test_trm_charges_for_branches_to_32_bit_instructions_off_the_grid() -> None:
+    wide, narrow = b"\x01\xf1\x01\x01", b"\x00\xbf"  # ADD.W, NOP
+    assert [is_far_target(decode(code, address)[0]) for code in (wide, narrow) for address in (0, 2)] == [
+        False,
+        True,
+        False,
+        False,
+    ]
 
 
 TIMER = """
@@ -143,8 +181,9 @@ def test_loop_and_calls(build: Build, nucleo: Board) -> None:
     )
     board = VirtualBoard(nucleo, elf)
     assert board.run(max_seconds=20) is Stop.HALTED
+    taken = nucleo.timing.core.taken_branch
     # 100 * (SUBS + BNE), taken 99 times; BL, NOP and BX, both taken. And the first LDR itself.
-    assert read_words(board, 2) == [1 + 200 + 99 * TAKEN_BRANCH, 1 + 3 + 2 * TAKEN_BRANCH]
+    assert read_words(board, 2) == [1 + 200 + 99 * taken, 1 + 3 + 2 * taken]
 
 
 def test_counting_changes_nothing_else_and_repeats(build: Build, nucleo: Board) -> None:
@@ -210,4 +249,4 @@ def test_blocks_are_counted(build: Build, nucleo: Board) -> None:
     board = VirtualBoard(nucleo, elf)
     board.run(max_seconds=20)
     assert board.cycle_counter is not None
-    assert max(block.count for block in board.cycle_counter.blocks.values()) in (499, 500)
+    assert board.cycle_counter.counts()[:, BLOCK_RUNS].max() in (499, 500)

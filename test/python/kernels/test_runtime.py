@@ -13,7 +13,7 @@ import pytest
 from microai.codegen.host import compile_c, compiler_flags, runtime_sources
 from microai.codegen.kernels import kernel_table, runtime_folder
 
-from .library import KINDS, STORAGE_KINDS, Library
+from .library import AFFINE_KINDS, KINDS, STORAGE_KINDS, Library
 
 INCLUDE = runtime_folder() / "include"
 C_TESTS = runtime_folder().parents[1] / "test" / "test_kernels"
@@ -28,6 +28,11 @@ def test_table_is_complete() -> None:
         for kind in STORAGE_KINDS
     }
     tested.add(("add", "q16_wide"))
+    tested |= {
+        (op, kind.name)
+        for op in ("conv", "dense", "add", "pool_avg", "mean", "requantize", "softmax")
+        for kind in AFFINE_KINDS
+    }
     tested.add(("conv", "q8_wino"))
     tested |= {("conv", f"{kind.name}_simd") for kind in STORAGE_KINDS}
     functions = kernel_table().functions
@@ -79,7 +84,7 @@ def test_c_tests_report_failures(tmp_path: Path) -> None:
     assert run.stdout.endswith(" Tests 1 Failures 0 Ignored\nFAIL\n")
 
 
-@pytest.mark.skipif(not shutil.which("arm-none-eabi-gcc"), reason="no Arm compiler on the PATH")
+@pytest.mark.skipif(not shutil.which("arm-none-eabi-gcc"), reason="needs arm-none-eabi-gcc, see README")
 def test_compiles_for_cortex_m4(tmp_path: Path) -> None:
     """All warnings are errors there too; no double, no allocation, little stack."""
     core = ["-mcpu=cortex-m4", "-mthumb", "-mfpu=fpv4-sp-d16", "-mfloat-abi=hard"]

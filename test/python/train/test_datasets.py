@@ -1,36 +1,30 @@
-"""Data sets: what each promises, and every way to find, damage and download UCI-HAR."""
+"""Data sets: what each promises, and every way to find, damage and download UCI-HAR.
+
+GTSRB and the spoken digits have files of their own.
+"""
 
 from __future__ import annotations
 
 import hashlib
-import io
 import shutil
 import urllib.error
-import zipfile
 from pathlib import Path
 
 import numpy as np
 import pytest
 from microai.errors import UserError
-from microai.train.dataset import Dataset, data_folder, digest
+from microai.train.dataset import data_folder, digest
 from microai.train.datasets import DATASETS, fetch, status, uci_har
+
+from .published import load_or_skip, zipped
 
 ROOT = "UCI HAR Dataset"
 WRAPPER = "human+activity+recognition+using+smartphones.zip"
 
 
-def uci_har_or_skip() -> Dataset:
-    if status()["uci_har"] is not None:
-        pytest.skip("needs UCI-HAR, see README")
-    return DATASETS["uci_har"]().load()
-
-
 @pytest.mark.parametrize("name", sorted(DATASETS))
 def test_every_data_set_keeps_its_promises(name: str) -> None:
-    if status()[name] is not None:
-        pytest.skip("needs UCI-HAR, see README" if name == "uci_har" else f"needs {name}, see README")
-    kind = DATASETS[name]()
-    data = kind.load()
+    data = load_or_skip(name)
     assert data.name == name
     assert data.x_train.dtype == data.x_test.dtype == np.float32
     assert data.y_train.dtype == data.y_test.dtype == np.int32
@@ -38,8 +32,7 @@ def test_every_data_set_keeps_its_promises(name: str) -> None:
     assert data.x_train.ndim in (3, 4)
     assert set(data.y_train) == set(data.y_test) == set(range(len(data.classes)))
     assert all((data.unit, data.licence, data.citation, data.classes))
-    if data.subjects_train is not None and data.subjects_test is not None:
-        assert not set(data.subjects_train) & set(data.subjects_test)
+    kind = DATASETS[name]()
     assert kind.load().sha256 == data.sha256
     assert kind.fingerprint() == kind.fingerprint()
 
@@ -103,14 +96,6 @@ def write_folder(folder: Path, files: dict[str, bytes]) -> Path:
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_bytes(text)
     return folder / ROOT
-
-
-def zipped(files: dict[str, bytes]) -> bytes:
-    buffer = io.BytesIO()
-    with zipfile.ZipFile(buffer, "w", zipfile.ZIP_DEFLATED) as archive:
-        for name, text in files.items():
-            archive.writestr(name, text)
-    return buffer.getvalue()
 
 
 @pytest.fixture
@@ -258,6 +243,10 @@ def test_fetch_of_names(folder: Path) -> None:
     assert fetch("digits") is None
     with pytest.raises(UserError, match="did you mean 'uci_har'"):
         fetch("uci-har")
+    with pytest.raises(UserError, match="digits has no source 'web'"):
+        fetch("digits:web")
+    with pytest.raises(UserError, match="did you mean 'khacef'"):
+        fetch("spoken_digits:kacef")
 
 
 def test_uci_har_is_the_published_one() -> None:
@@ -265,9 +254,11 @@ def test_uci_har_is_the_published_one() -> None:
 
     (The signals cannot be written back: float32 does not keep 8 decimal digits.)
     """
-    data = uci_har_or_skip()
+    data = load_or_skip("uci_har")
     assert (data.x_train.shape, data.x_test.shape) == ((7352, 128, 9), (2947, 128, 9))
     assert np.bincount(data.y_train).tolist() == [1226, 1073, 986, 1286, 1374, 1407]
+    assert data.subjects_train is not None and data.subjects_test is not None
+    assert not set(data.subjects_train) & set(data.subjects_test)
     columns = {
         "y_train": data.y_train + 1,
         "y_test": data.y_test + 1,

@@ -84,7 +84,54 @@ def test_split_seed_chooses() -> None:
     assert (one == same).all() and not (one == other).all()
 
 
+def signs() -> Split:
+    """5 classes of 3 to 7 subjects, each of one class and 2 to 9 vectors, as GTSRB has."""
+    random = np.random.default_rng(4)
+    owner = [(c, s) for c in range(5) for s in range(3 + c) for _ in range(random.integers(2, 10))]
+    y, number = np.array(owner, np.int32).T
+    x = np.arange(len(y), dtype=np.float32).reshape(-1, 1, 1)
+    return Split(**{**vars(split()), "x_train": x, "y_train": y, "subjects": 100 * y + number})
+
+
+@pytest.mark.parametrize("seed", range(5))
+def test_subjects_of_one_class_each_are_split_within_each_class(seed: int) -> None:
+    before = signs()
+    after = ValidationSplit(fraction=0.4, seed=seed).apply(before)
+    assert before.subjects is not None and after.subjects is not None
+    moved = before.subjects[after.x_valid.ravel().astype(int)]
+    assert not set(moved) & set(after.subjects)
+    assert sorted([*moved, *after.subjects]) == sorted(before.subjects)
+    for label in range(5):
+        mine = before.subjects[before.y_train == label]
+        taken = [person for person in moved if person // 100 == label]
+        assert taken and set(mine) - set(taken)
+        assert len(taken) <= 0.4 * len(mine) or len(set(taken)) == 1
+
+
+def test_vectors_of_one_thing_are_never_split() -> None:
+    with pytest.raises(UserError, match=r'come several from one subject; set params\.by = "subject"'):
+        ValidationSplit(by="vector").apply(signs())
+    each = signs()
+    alone = Split(**{**vars(each), "subjects": np.arange(len(each.y_train), dtype=np.int32)})
+    assert len(ValidationSplit(by="vector").apply(alone).x_valid)
+
+
+def test_published_split() -> None:
+    before = split()
+    aside = np.arange(100) % 7 == 3
+    after = ValidationSplit(by="published").apply(Split(**{**vars(before), "set_aside": aside}))
+    assert (after.x_valid == before.x_train[aside]).all() and (after.y_train == before.y_train[~aside]).all()
+    with pytest.raises(UserError, match="has no validation part of its own"):
+        ValidationSplit(by="published").apply(before)
+
+
 def test_split_mistakes() -> None:
+    lonely = Split(**{**vars(split()), "subjects": np.zeros(100, np.int32)})
+    with pytest.raises(UserError, match="data set made_up has one subject"):
+        ValidationSplit().apply(lonely)
+    one = np.r_[np.zeros(99, np.int32), 1].astype(np.int32)
+    with pytest.raises(UserError, match="class 1 has one vector"):
+        ValidationSplit(by="vector").apply(Split(**{**vars(split()), "y_train": one}))
     with pytest.raises(UserError, match=r'set params\.by = "vector"'):
         ValidationSplit().apply(split(subjects=False))
     with pytest.raises(UserError, match=r"given twice"):

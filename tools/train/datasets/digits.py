@@ -18,6 +18,9 @@ class Digits(DatasetKind):
     The data have no split of their own: a quarter of each class is the test part, always the same one.
     """
 
+    vector = (8, 8, 1)
+    class_count = 10
+
     def load(self) -> Dataset:
         from sklearn.datasets import load_digits  # type: ignore[import-untyped]
         from sklearn.model_selection import train_test_split  # type: ignore[import-untyped]

@@ -6,8 +6,10 @@ import csv
 import hashlib
 import io
 import zipfile
+import zlib
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -112,6 +114,9 @@ class Gtsrb(DatasetKind):
     the official zips, the Kaggle folder or zip, gtsrb_train.npz with gtsrb_test.npz.
     """
 
+    vector = (32, 32, 3)
+    class_count = 43
+
     def load(self) -> Dataset:
         found = _find()
         return _read_images(found) if isinstance(found, _Images) else _from_npz(*found)
@@ -128,7 +133,7 @@ class Gtsrb(DatasetKind):
             download(
                 f"{_URL}/{name}",
                 folder / name,
-                lambda path, md5=md5: must_have_hash(path, "md5", md5),  # type: ignore[misc]
+                partial(must_have_hash, algorithm="md5", expected=md5),
                 f"get the zip elsewhere: {_MEND}",
             )
         return folder
@@ -172,11 +177,14 @@ def _open(path: Path) -> zipfile.Path:
 def _read_images(found: _Images) -> Dataset:
     """Raises UserError for an image that is missing or damaged, and where they are not the published ones."""
     train = sorted(
-        (int(folder.name), *map(int, file.name.rpartition(".")[0].split("_")[-2:]), file)
-        for folder in _entries(found.train)
-        if folder.name.isdecimal()
-        for file in _entries(folder)
-        if file.name.endswith((".ppm", ".png"))
+        (
+            (int(folder.name), *_track_and_frame(file), file)
+            for folder in _entries(found.train)
+            if folder.name.isdecimal()
+            for file in _entries(folder)
+            if file.name.endswith((".ppm", ".png"))
+        ),
+        key=lambda row: row[:3],
     )
     truth = sorted(_read_truth(found.truth))
     x_train = _resized((file for *_, file in train), "train", found.train)
@@ -188,6 +196,14 @@ def _read_images(found: _Images) -> Dataset:
         x_test,
         np.array([label for _, label in truth]),
     )
+
+
+def _track_and_frame(file: Tree) -> tuple[int, int]:
+    """Of `TRACK_FRAME.ppm`, and of `CLASS_TRACK_FRAME.png`."""
+    numbers = file.name.rpartition(".")[0].split("_")[-2:]
+    if len(numbers) != 2 or not all(number.isdecimal() for number in numbers):
+        raise UserError(file, "is not named TRACK_FRAME.ppm", "remove it or unpack the data again")
+    return int(numbers[0]), int(numbers[1])
 
 
 def _entries(folder: Tree) -> Iterator[Any]:
@@ -213,7 +229,7 @@ def _bytes(file: Tree) -> bytes:
         return file.read_bytes()
     except (OSError, KeyError):
         raise UserError(file, "is missing", "unpack or download the data again") from None
-    except zipfile.BadZipFile:
+    except (zipfile.BadZipFile, zlib.error):
         raise UserError(file, "is damaged", "download the data again") from None
 
 
@@ -236,15 +252,16 @@ def _resized(files: Iterable[Tree], part: str, where: Tree) -> Pixels:
 
 def _decoded(file: Tree) -> Pixels:
     """uint8 [H, W, 3], red, green, blue."""
-    from skimage.io import imread
+    from PIL import Image
 
     try:
-        image = np.asarray(imread(io.BytesIO(_bytes(file))))
+        with Image.open(io.BytesIO(_bytes(file))) as image:
+            mode, pixels = image.mode, np.array(image)
     except (OSError, ValueError, SyntaxError):  # the last one is what Pillow raises for a damaged .png
         raise UserError(file, "is damaged", "download the data again") from None
-    if image.dtype != np.uint8 or image.ndim != 3 or image.shape[2] != 3:
+    if mode != "RGB":
         raise UserError(file, "is not an image in colour", "download the data again")
-    return np.ascontiguousarray(image)
+    return pixels
 
 
 def resized(image: Pixels) -> Pixels:
@@ -273,6 +290,14 @@ def _from_npz(train_path: Path, test_path: Path) -> Dataset:
                 path, f"has images {x.dtype} {x.shape}, not uint8 (N, 32, 32, 3)", "see docs/datasets.md"
             )
     arrays: dict[str, Any] = {**train, **test}
+    counts = [len(array) for array in train.values()]
+    if len(set(counts)) > 1:
+        images, labels, tracks = counts
+        raise UserError(
+            train_path,
+            f"has {images} images, {labels} labels and {tracks} tracks",
+            "see docs/datasets.md",
+        )
     return _dataset(*(arrays[key] for key in ("X_train", "y_train", "track_train", "X_test", "y_test")))
 
 

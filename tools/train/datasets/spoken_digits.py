@@ -8,6 +8,7 @@ import zipfile
 import zlib
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, replace
+from functools import partial
 from itertools import pairwise
 from pathlib import Path, PurePosixPath
 from typing import Any, Literal, get_args
@@ -84,6 +85,9 @@ class SpokenDigits(DatasetKind):
     test part instead, none is trained on.
     """
 
+    vector = (39, 13)
+    class_count = 10
+
     source: Literal["auto", Source] = "auto"
     test_speaker: str | None = None
 
@@ -118,7 +122,7 @@ class SpokenDigits(DatasetKind):
         return download(
             f"{_SPEECH_COMMANDS_URL}/{source}.tar.gz",
             data_folder() / f"{source}.tar.gz",
-            lambda path: must_have_hash(path, "sha256", _SPEECH_COMMANDS_SHA256[source]),
+            partial(must_have_hash, algorithm="sha256", expected=_SPEECH_COMMANDS_SHA256[source]),
             where,
         )
 
@@ -153,9 +157,12 @@ def _mend(*sources: Source) -> str:
 
 
 def _dataset(source: Source, path: Path, recordings: Iterable[_Recording]) -> Dataset:
-    """The data set of recordings, in the order of digits, speakers and takes, whatever order they come in."""
+    """The data set of recordings, in the order of takes, speakers and digits, whatever order they come in.
+
+    So the first vectors of each part, which boards are run with, are of all digits and several speakers.
+    """
     rows = sorted(
-        ((one.digit, one.speaker, one.take, one.part, mfcc(one.samples, one.rate)) for one in recordings),
+        ((one.take, one.speaker, one.digit, one.part, mfcc(one.samples, one.rate)) for one in recordings),
         key=lambda row: row[:3],
     )
     if not rows:
@@ -163,7 +170,7 @@ def _dataset(source: Source, path: Path, recordings: Iterable[_Recording]) -> Da
     parts = np.array([part for *_, part, _ in rows])
     _, speakers = np.unique([speaker for _, speaker, *_ in rows], return_inverse=True)
     x = np.stack([features for *_, features in rows])
-    y = np.array([digit for digit, *_ in rows], np.int32)
+    y = np.array([digit for _, _, digit, *_ in rows], np.int32)
     train = parts != "test"
     set_aside = parts[train] == "valid"
     return _made(

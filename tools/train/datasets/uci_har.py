@@ -71,6 +71,9 @@ class UciHar(DatasetKind):
     `data_folder()`: the official folder, the official zip (or the zip that wraps it), uci_har.npz.
     """
 
+    vector = (128, 9)
+    class_count = 6
+
     def load(self) -> Dataset:
         path = _find()
         return _from_npz(path) if path.name == _NPZ else read_official(path)

@@ -4,11 +4,11 @@
 
 #include <stdint.h>
 
-extern const float model_w_first_kernel[48]; /* first kernel for nn_conv_packed, F=5 */
+extern const float model_w_first_kernel[48]; /* first kernel for simd, F=5 */
 extern const float model_w_first_bias[5]; /* first bias [F] */
-extern const float model_w_second_kernel[80]; /* second kernel for nn_conv_packed, F=3 */
+extern const float model_w_second_kernel[80]; /* second kernel for simd, F=3 */
 extern const float model_w_second_bias[3]; /* second bias [F] */
-extern const float model_w_scores_kernel[12]; /* scores kernel for nn_conv_packed, F=2 */
+extern const float model_w_scores_kernel[12]; /* scores kernel for simd, F=2 */
 extern const float model_w_scores_bias[2]; /* scores bias [F] */
 
 #endif

@@ -37,8 +37,8 @@ static const nn_conv_shape model_scores_shape = {
 };
 
 void model_run_observed(model_arena_t *arena, nn_observer_t after_layer, void *context) {
-    /* 0 first: conv 3 pad 1,1 2->5; x 8x2 Q3.5 -> 8x5 Q5.3; |accumulator| <= 28860 < 2^31 */
-    nn_conv_packed_q8(arena->q8 + 112u, model_w_first_kernel, model_w_first_bias, &model_first_shape, &model_first_out, arena->words + 0u, arena->q8 + 72u);
+    /* 0 first: conv 3 pad 1,1 2->5, w Q3.5; x 8x2 Q3.5 -> 8x5 Q5.3; |accumulator| <= 28860 < 2^31 */
+    nn_conv_q8_simd(arena->q8 + 112u, model_w_first_kernel, model_w_first_bias, &model_first_shape, &model_first_out, arena->words + 0u, arena->q8 + 72u);
     if (after_layer != NULL) {
         after_layer(context, 0u, arena->q8 + 72u, 40u);
     }
@@ -47,13 +47,13 @@ void model_run_observed(model_arena_t *arena, nn_observer_t after_layer, void *c
     if (after_layer != NULL) {
         after_layer(context, 1u, arena->q8 + 72u, 20u);
     }
-    /* 2 second: conv 4 5->3; pool 4x5 Q5.3 -> 1x3 Q6.2; |accumulator| <= 61514 < 2^31 */
-    nn_conv_packed_q8(arena->q8 + 72u, model_w_second_kernel, model_w_second_bias, &model_second_shape, &model_second_out, arena->words + 0u, arena->q8 + 64u);
+    /* 2 second: conv 4 5->3, w Q3.5; pool 4x5 Q5.3 -> 1x3 Q6.2; |accumulator| <= 61514 < 2^31 */
+    nn_conv_q8_simd(arena->q8 + 72u, model_w_second_kernel, model_w_second_bias, &model_second_shape, &model_second_out, arena->words + 0u, arena->q8 + 64u);
     if (after_layer != NULL) {
         after_layer(context, 2u, arena->q8 + 64u, 3u);
     }
-    /* 3 scores: dense 3->2; second_flat 3 Q6.2 -> 2 Q6.2; |accumulator| <= 16618 < 2^31 */
-    nn_conv_packed_q8(arena->q8 + 64u, model_w_scores_kernel, model_w_scores_bias, &model_scores_shape, &model_scores_out, arena->words + 0u, arena->q8 + 16u);
+    /* 3 scores: dense 3->2, w Q3.5; second_flat 3 Q6.2 -> 2 Q6.2; |accumulator| <= 16618 < 2^31 */
+    nn_conv_q8_simd(arena->q8 + 64u, model_w_scores_kernel, model_w_scores_bias, &model_scores_shape, &model_scores_out, arena->words + 0u, arena->q8 + 16u);
     if (after_layer != NULL) {
         after_layer(context, 3u, arena->q8 + 16u, 2u);
     }
