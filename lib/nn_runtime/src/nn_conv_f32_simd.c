@@ -11,9 +11,7 @@ __attribute__((noinline)) static void nn_clamp_all(const nn_range_f32 *range, ui
     const float max = range->max;
     if (max == INFINITY) {
         for (const float *end = y + count; y < end; y++) {
-            if (*y < min) {
-                *y = min;
-            }
+            *y = *y < min ? min : *y;
         }
     } else {
         for (const float *end = y + count; y < end; y++) {
