@@ -22,9 +22,9 @@
 #define BITS(value) (value)
 
 static const int32_t multipliers[] = {0x40000000, 0x7FFFFFFF, 0x5A827999, 0x60000001, 0x20000000,
-                                      0x7FFF1234, 0x50000000, 0x7654321F, 0x40000001};
-static const int8_t shifts[2][9] = {{-14, -15, -20, -31, 7, -16, -15, -17, -14},
-                                    {-13, 0, -18, -17, -15, -14, -15, -17, -14}};
+                                      0x7FFF1234, 0x4A3B2C1D, 0x60000001, 0x7FFFFFFE};
+static const int8_t shifts[2][9] = {{-14, -15, -20, -31, 7, -16, -15, -14, -17},
+                                    {-13, 0, -18, -17, -15, -14, -16, -14, -15}};
 static const nn_requant_affine outs[OUT_COUNT] = {
     {multipliers, shifts[0], 0, INT16_MIN, INT16_MAX},
     {multipliers, shifts[1], 0, 0, INT16_MAX - 5},

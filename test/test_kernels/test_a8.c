@@ -22,9 +22,9 @@
 #define BITS(value) (value)
 
 static const int32_t multipliers[] = {0x40000000, 0x7FFFFFFF, 0x5A827999, 0x60000001, 0x20000000,
-                                      0x7FFF1234, 0x50000000, 0x7654321F, 0x40000001};
-static const int8_t shifts[2][9] = {{-8, -9, -6, -31, 1, -7, -8, -6, -9},
-                                    {-10, 0, -8, -8, -9, -11, -8, -6, -9}};
+                                      0x7FFF1234, 0x4A3B2C1D, 0x60000001, 0x7FFFFFFE};
+static const int8_t shifts[2][9] = {{-8, -9, -6, -31, 1, -7, -8, -9, -7},
+                                    {-10, 0, -8, -8, -9, -11, -9, -8, -12}};
 static const nn_requant_affine outs[OUT_COUNT] = {
     {multipliers, shifts[0], 3, INT8_MIN, INT8_MAX},
     {multipliers, shifts[1], -128, -128, INT8_MAX - 5},

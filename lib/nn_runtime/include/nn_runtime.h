@@ -138,8 +138,8 @@ void nn_conv_f32(const float *NN_RESTRICT x, const float *NN_RESTRICT w, const f
  * an FPU); plain C elsewhere. A dense layer is a convolution of one position. K = KH * KW * C elements under
  * the window, in the order kh, kw, c; weights beyond K or F are zero.
  *
- * Requires groups = 1; q8, q16: rounding FLOOR (a half added to the bias makes it NEAREST), shift 0..31; f32:
- * dilation_w = 1.
+ * Requires groups = 1; q8, q16: x_zero = 0 or no padding, rounding FLOOR (a half added to the bias makes it
+ * NEAREST), shifts 0..31; f32: dilation_w = 1.
  *
  *   w q8   [F/2][K/4][2], rounded up: (F+1)/2, (K+3)/4. The bytes of a word, first to last: weight k of
  *          filter f, of f+1, weight k+2 of f, of f+1; in the second word k+1 and k+3.
@@ -161,8 +161,8 @@ void nn_conv_f32_simd(const float *NN_RESTRICT x, const float *NN_RESTRICT w, co
 /* ---- Convolution of width 3 by Winograd's algorithm ----
  *
  * The numbers of nn_conv_q8 with about half of the multiplications. Requires k_h = stride_h = 1, pad_top = 0,
- * k_w = 3, stride_w = dilation_w = 1, groups of the shape 1, rounding FLOOR, shift 0..31, and for every
- * filter 24 * sum|w| * max|x| < 2^31.
+ * k_w = 3, stride_w = dilation_w = 1, groups of the shape 1, x_zero, rounding and shifts as above, and for
+ * every filter 24 * sum|w| * max|x| < 2^31.
  *
  *   w        [F/2][C/4][2][3] words, rounded up. The bytes of a word: tap k of filter f, of f+1, for
  *            channel c, then for c+2; in the second half of a group c+1 and c+3.
