@@ -39,14 +39,6 @@ ModelName = Annotated[
 Run = Annotated[int | None, typer.Option("--run", help="number of the run (default: the first)")]
 
 
-class Type(Enum):
-    """Number types of a deployed model."""
-
-    float32 = "float32"
-    int16 = "int16"
-    int8 = "int8"
-
-
 class Stage(Enum):
     """Stages after which a graph can be shown."""
 
@@ -57,7 +49,9 @@ class Stage(Enum):
     lower = "lower"
 
 
-TypeOption = Annotated[Type, typer.Option("--type", help="number type")]
+TypeOption = Annotated[
+    str, typer.Option("--type", help="float32, int16, int8 or the name of a [quantization] section")
+]
 
 
 @app.command()
@@ -89,15 +83,20 @@ def preprocess_data(experiment: ExperimentPath, set: Overrides = None) -> None:
 @app.command()
 def train(experiment: ExperimentPath, set: Overrides = None) -> None:
     """Train all models of an experiment, or load those that are trained already."""
+    from .deploy import tune
     from .experiment import load_experiment
     from .train.stages import preprocess_data as preprocess
     from .train.stages import train as train_all
 
     settings = load_experiment(experiment, set or ())
-    for model in train_all(settings, preprocess(settings)):
+    prepared = preprocess(settings)
+    models = train_all(settings, prepared)
+    for model in models:
         console.print(
             f"{model.path}: {model.parameters} parameters, float32 test accuracy {100 * model.test_accuracy:.2f} %"
         )
+    for _, tuned in tune(settings, prepared, models):
+        console.print(f"{tuned.path}: {tuned.type} test accuracy {100 * tuned.test_accuracy:.2f} %")
 
 
 @app.command()
@@ -160,7 +159,7 @@ def check(
 def show(
     experiment: ExperimentPath,
     stage: Annotated[Stage, typer.Option(help="after which stage")] = Stage.quantize,
-    type: TypeOption = Type.int8,
+    type: TypeOption = "int8",
     set: Overrides = None,
     model: ModelName = None,
     run: Run = None,
@@ -169,9 +168,7 @@ def show(
     from .deploy import compile_variant, prepare_experiment, select
     from .report import terminal
 
-    settings, prepared, items = prepare_experiment(
-        experiment, [*(set or ()), f'deploy.quantize=["{type.value}"]']
-    )
+    settings, prepared, items = prepare_experiment(experiment, [*(set or ()), f'deploy.quantize=["{type}"]'])
     compiled = compile_variant(settings, prepared, select(items, model, run)[0])
     match stage:
         case Stage.import_:
@@ -187,10 +184,37 @@ def show(
 
 
 @app.command()
+def quantize(
+    experiment: ExperimentPath,
+    report: Annotated[
+        bool, typer.Option("--report", help="explain one type layer by layer, and try others")
+    ] = False,
+    type: Annotated[
+        str | None, typer.Option("--type", help="type to report on (default: the first of integers)")
+    ] = None,
+    plot: Annotated[Path | None, typer.Option(help="write a plot of the report: .png, .svg or .pdf")] = None,
+    vectors: Annotated[int, typer.Option(min=1, help="test vectors of the report")] = 512,
+    set: Overrides = None,
+    model: ModelName = None,
+    run: Run = None,
+) -> None:
+    """Accuracy of every type in numpy, without C; with --report what quantization does to each layer."""
+    from .deploy import prepare_experiment, select
+    from .quantize import compare_types, explain
+
+    overrides = [*(set or ()), *([f'deploy.quantize=["{type}"]'] if type is not None else [])]
+    settings, prepared, items = prepare_experiment(experiment, overrides)
+    if report or plot is not None:
+        explain(settings, prepared, select(items, model, run), console, vectors, plot)
+    else:
+        compare_types(settings, prepared, items, console)
+
+
+@app.command()
 def build(
     experiment: ExperimentPath,
     out: Annotated[Path, typer.Option(help="folder of the generated library")] = Path("lib/nn_model"),
-    type: TypeOption = Type.int8,
+    type: TypeOption = "int8",
     model: ModelName = None,
     run: Run = None,
     board: Annotated[str | None, typer.Option(help="check that the model fits this board")] = None,
@@ -202,9 +226,7 @@ def build(
     from .deploy import prepare_experiment, select
     from .firmware import check_memory
 
-    settings, prepared, items = prepare_experiment(
-        experiment, [*(set or ()), f'deploy.quantize=["{type.value}"]']
-    )
+    settings, prepared, items = prepare_experiment(experiment, [*(set or ()), f'deploy.quantize=["{type}"]'])
     variant = select(items, model, run)[0]
     target = None if board is None else load_board(board)
     made = prepare(settings, prepared, variant, out)
@@ -217,11 +239,11 @@ def build(
 def generate(
     model: Annotated[Path, typer.Argument(help="trained model (.keras, .h5)")],
     out: Annotated[Path, typer.Option(help="folder of the generated library")],
-    type: TypeOption = Type.int8,
+    type: Annotated[str, typer.Option("--type", help="float32, int16, int8, affine8 or affine16x8")] = "int8",
     calibration: Annotated[
         Path | None, typer.Option(help=".npz or .npy with real inputs, N samples first, one array per input")
     ] = None,
-    scale: Annotated[str, typer.Option(help='"layer" or "network"')] = "layer",
+    scale: Annotated[str, typer.Option(help='"layer", "filter" or "network"')] = "layer",
     frac: Annotated[
         int | None, typer.Option(help="fraction bits for the whole network (with --scale network)")
     ] = None,
@@ -242,7 +264,7 @@ def generate(
     from .firmware import check_memory
 
     target = None if board is None else load_board(board)
-    scheme = scheme_for(type.value, scale, frac, rounding)
+    scheme = scheme_for(type, scale, frac, rounding)
     arrays = [] if calibration is None else load_calibration(calibration)
     program = compile_model(model, model.stem, scheme, arrays, prefix, remove_softmax).program
     emit(render(program), out)

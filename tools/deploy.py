@@ -14,12 +14,14 @@ from pathlib import Path
 
 from .codegen.emit import emit, write_atomic
 from .codegen.formats import Array
-from .codegen.pipeline import Compiled, compile_model, scheme_for
+from .codegen.pipeline import Compiled, Scheme, compile_model
 from .codegen.quantize.fixed_point import FixedPoint
 from .codegen.render import render
 from .errors import UserError
+from .experiment import Affine as AffineSection
 from .experiment import Experiment, load_experiment
 from .experiment import FixedPoint as FixedPointSection
+from .train import qat
 from .train.files import code_key, key_of
 from .train.stages import PreparedData, TrainedModel, preprocess_data, train
 
@@ -51,31 +53,57 @@ def variants(experiment: Experiment, trained: Sequence[TrainedModel]) -> list[Va
     ]
 
 
-def scheme_of(experiment: Experiment, kind: str) -> FixedPoint | None:
+def scheme_of(experiment: Experiment, kind: str) -> Scheme | None:
     """How to quantize to a type, from its [quantization.<type>] section; None for float32."""
-    if kind == "float32":
-        return None
-    section: FixedPointSection = getattr(experiment.quantization, kind)
-    return scheme_for(
-        kind, section.scale, section.frac, section.weights_rounding, section.activations_rounding
-    )
+    section = experiment.quantization[kind]
+    return section.scheme() if isinstance(section, (FixedPointSection, AffineSection)) else None
+
+
+def calibration_of(experiment: Experiment, kind: str, prepared: PreparedData) -> list[Array]:
+    """The training vectors that ranges are taken from; none for float32."""
+    section = experiment.quantization[kind]
+    if not isinstance(section, (FixedPointSection, AffineSection)):
+        return []
+    return [prepared.x_train[: section.calibration_vectors]]
 
 
 def compile_variant(experiment: Experiment, prepared: PreparedData, variant: Variant) -> Compiled:
     """Run the generator for one variant; calibrates with the first training vectors."""
     scheme = scheme_of(experiment, variant.type)
-    calibration: list[Array] = []
-    if scheme is not None:
-        section: FixedPointSection = getattr(experiment.quantization, variant.type)
-        calibration = [prepared.x_train[: section.calibration_vectors]]
+    calibration = calibration_of(experiment, variant.type, prepared)
     name = f"{experiment.bench.name}/{variant.name}"
-    return compile_model(variant.model.path, name, scheme, calibration, experiment.deploy.prefix)
+    tuned = tuned_of(experiment, variant)
+    return compile_model(
+        variant.model.path,
+        name,
+        scheme,
+        calibration,
+        experiment.deploy.prefix,
+        frozen=None if tuned is None else tuned.frozen,
+    )
+
+
+def tuned_of(experiment: Experiment, variant: Variant) -> qat.Tuned | None:
+    """What quantization-aware training made of a variant; None where there is none for its type.
+
+    Raises UserError where there is one and it has not been done.
+    """
+    if all(step.type != variant.type for step in experiment.quantization_aware_training):
+        return None
+    tuned = qat.read(variant.model.path.parent, variant.type)
+    if tuned is None:
+        raise UserError(
+            variant.folder, "quantization-aware training left nothing here", "run `microai train`"
+        )
+    return tuned
 
 
 def generation_key(experiment: Experiment, prepared: PreparedData, variant: Variant) -> str:
     """Hash of all that decides the generated files of a variant."""
-    section = getattr(experiment.quantization, variant.type)
+    section = experiment.quantization[variant.type]
+    tuned = tuned_of(experiment, variant)
     return key_of(
+        tuned=None if tuned is None else tuned.key,
         model=hashlib.sha256(variant.model.path.read_bytes()).hexdigest(),
         data=prepared.sha256,
         name=f"{experiment.bench.name}/{variant.name}",
@@ -118,13 +146,30 @@ def prepare_deploy(
     return True
 
 
+def tune(
+    experiment: Experiment, prepared: PreparedData, trained: Sequence[TrainedModel]
+) -> list[tuple[TrainedModel, qat.Tuned]]:
+    """Quantization-aware training of every trained model, in the types that it is asked for and [deploy] uses."""
+    tuned = []
+    for model in trained:
+        for step in experiment.quantization_aware_training:
+            if step.type in experiment.deploy.quantize:
+                scheme = scheme_of(experiment, step.type)
+                assert isinstance(scheme, FixedPoint)  # the experiment reader's check
+                calibration = calibration_of(experiment, step.type, prepared)
+                tuned.append((model, qat.tune(experiment, prepared, model, step, scheme, calibration)))
+    return tuned
+
+
 def prepare_experiment(
     path: Path, overrides: Sequence[str]
 ) -> tuple[Experiment, PreparedData, list[Variant]]:
     """Load an experiment, prepare its data, train or load its models; what is done already is not done again."""
     experiment = load_experiment(path, overrides)
     prepared = preprocess_data(experiment)
-    return experiment, prepared, variants(experiment, train(experiment, prepared))
+    trained = train(experiment, prepared)
+    tune(experiment, prepared, trained)
+    return experiment, prepared, variants(experiment, trained)
 
 
 def select(items: Sequence[Variant], model: str | None = None, run: int | None = None) -> list[Variant]:

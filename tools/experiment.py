@@ -9,12 +9,16 @@ from __future__ import annotations
 import sys
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Annotated, Any, Generic, Literal, TypeVar
+from typing import Annotated, Any, Literal
 
 from pydantic import Field, SerializeAsAny, ValidationError, field_validator, model_validator
 from pydantic_core import ErrorDetails
 
 from .boards.board import board_names
+from .codegen.quantize.affine import AffineScheme
+from .codegen.quantize.fixed_point import FixedPoint as FixedPointScheme
+from .codegen.quantize.fixed_point import Widths
+from .codegen.requant import Rounding as RoundingMode
 from .errors import UserError
 from .toml import load_toml
 from .train.augmentation import AUGMENTATIONS, AugmentationKind
@@ -22,30 +26,21 @@ from .train.dataset import DatasetKind
 from .train.datasets import DATASETS
 from .train.model import ModelKind
 from .train.models import MODELS
-from .train.optimizer import OPTIMIZERS, SCHEDULERS, OptimizerKind, SchedulerKind
-from .train.postprocessing import POSTPROCESSING, PostprocessingKind
+from .train.optimizer import OPTIMIZERS, SCHEDULERS, Optimizer
+from .train.postprocessing import POSTPROCESSING, PostprocessingKind, QuantizationAwareTraining
 from .train.preprocessing import PREPROCESSING, PreprocessingKind
-from .train.section import Section, nearest
+from .train.section import Component, Section, nearest
 
 if sys.version_info >= (3, 11):
     import tomllib
 else:
     import tomli as tomllib
 
-Number = Literal["float32", "int16", "int8"]
+Bits = Annotated[int, Field(ge=2, le=16)]
 Rounding = Literal["nearest", "floor", "trunc"]
 
 # Names become folders under build/ and parts of `--set` paths, hence no separators and no dots.
 Name = Annotated[str, Field(pattern=r"^[A-Za-z0-9_-]+$")]
-
-KindT = TypeVar("KindT", bound=Section)
-
-
-class Component(Section, Generic[KindT]):
-    """`kind` names an entry of a registry; `params` is that entry, made from the table of the same name."""
-
-    kind: str
-    params: SerializeAsAny[KindT]
 
 
 class Bench(Section):
@@ -77,21 +72,16 @@ class LearningFramework(Section):
     kind: Literal["keras"] = "keras"
 
 
-class Optimizer(Component[OptimizerKind]):
-    """[model_template.optimizer]"""
-
-    scheduler: Component[SchedulerKind] | None = None
-
-
 class Model(Component[ModelKind]):
     """[[model]], after the keys of [model_template] that it does not override have been filled in.
 
     load: path of a .keras or .h5 file, from the current folder; that model is taken as it is instead of
-    training one. disabled: left out.
+    training one. epochs: 0 leaves it untrained, for quantization-aware training from scratch. disabled: left
+    out.
     """
 
     name: Name
-    epochs: Annotated[int, Field(ge=1)] | None = None
+    epochs: Annotated[int, Field(ge=0)] | None = None
     batch_size: Annotated[int, Field(ge=1)] = 32
     load: str | None = None
     optimizer: Optimizer | None = None
@@ -104,51 +94,134 @@ class Model(Component[ModelKind]):
         return self
 
 
-class FixedPoint(Section):
-    """[quantization.int16] or [quantization.int8]: real = q * 2^-frac.
+class QuantizationKind(Section):
+    """[quantization.<type>]: how a type of number is used; `kind` there names a subclass in QUANTIZATIONS."""
 
-    scale: "network" is one frac for all tensors, "layer" one for each layer's weights and one for its output.
+
+class LayerWidths(Section):
+    """[quantization.<type>.layers.<layer>]: widths of one layer in bits; None is the type's.
+
+    weights_bits: of its weights. activations_bits: of its output (an input of the model has one too).
+    """
+
+    weights_bits: Bits | None = None
+    activations_bits: Bits | None = None
+
+
+class FixedPoint(QuantizationKind):
+    """kind = "fixed_point": real = q * 2^-frac.
+
+    weights_bits, activations_bits: widths. layers: other widths for single layers.
+    scale: "network" is one frac for all tensors, "layer" one for each layer's weights and one for its output,
+    "filter" one for each filter's weights.
     frac: forced for the whole network (paper: 9 for int16, Q7.9); None is found from the calibration vectors.
+    unsigned: outputs of ReLU have no sign bit and one more bit of precision, where their readers allow it.
+    packed: weights of other widths than 8 and 16 bits take that many bits of flash; false: 8 or 16, and faster.
     weights_rounding: of float weights to integers, when generating; the paper truncates.
     activations_rounding: of accumulators to outputs, on the target.
     calibration_vectors: how many training vectors the ranges of activations are taken from, the first ones of
     the training part; None is all.
+    calibration: where a range ends: "minmax", "percentile" (of magnitudes, percentile), "mse", "kl".
+    weights_calibration: "minmax", or "mse": large weights saturate where that makes the mean square error less.
+    bias_correction: the mean error of weights and inputs is taken out of each bias.
+    equalization: factors are moved between layers until their channels have equal ranges.
     """
 
-    scale: Literal["network", "layer"]
+    weights_bits: Bits = 8
+    activations_bits: Bits = 8
+    scale: Literal["network", "layer", "filter"] = "layer"
     frac: Annotated[int, Field(ge=-16, le=31)] | None = None
+    unsigned: bool = False
+    packed: bool = True
     weights_rounding: Rounding = "nearest"
     activations_rounding: Rounding = "nearest"
     calibration_vectors: Annotated[int, Field(ge=1)] | None = None
+    calibration: Literal["minmax", "percentile", "mse", "kl"] = "minmax"
+    percentile: Annotated[float, Field(gt=0, le=100)] = 99.99
+    weights_calibration: Literal["minmax", "mse"] = "minmax"
+    bias_correction: bool = False
+    equalization: bool = False
+    layers: Mapping[str, LayerWidths] = {}
 
     @model_validator(mode="after")
-    def _frac_is_for_the_network(self) -> FixedPoint:
+    def _can_be_made(self) -> FixedPoint:
         if self.frac is not None and self.scale != "network":
             raise ValueError('frac is one for the whole network: set scale = "network" or remove frac')
+        try:
+            self.scheme()
+        except UserError as error:
+            raise ValueError(f"{error.what}; {error.mend}") from None
         return self
 
+    def scheme(self) -> FixedPointScheme:
+        """What the generator is told."""
+        return FixedPointScheme(
+            bits=self.activations_bits,
+            scale=self.scale,
+            frac=self.frac,
+            weight_rounding=RoundingMode[self.weights_rounding.upper()],
+            rounding=RoundingMode[self.activations_rounding.upper()],
+            weight_bits=self.weights_bits,
+            unsigned=self.unsigned,
+            packed=self.packed,
+            calibration=self.calibration,
+            percentile=self.percentile,
+            weight_calibration=self.weights_calibration,
+            bias_correction=self.bias_correction,
+            equalization=self.equalization,
+            layers={
+                name: Widths(widths.weights_bits, widths.activations_bits)
+                for name, widths in self.layers.items()
+            },
+        )
 
-class Float(Section):
-    """[quantization.float32]: nothing to choose."""
+
+class Affine(QuantizationKind):
+    """kind = "affine": real = scale * (q - zero point), TensorFlow Lite's specification.
+
+    activations_bits: 8, or 16 (symmetric). Weights have 8, with a scale for each filter.
+    calibration_vectors: how many training vectors the ranges of activations are taken from, the first ones of
+    the training part; None is all.
+    """
+
+    activations_bits: Literal[8, 16] = 8
+    calibration_vectors: Annotated[int, Field(ge=1)] | None = None
+
+    def scheme(self) -> AffineScheme:
+        """What the generator is told."""
+        return AffineScheme(self.activations_bits)
 
 
-class Quantization(Section):
-    """[quantization]: how each type of number is used. Types that are not mentioned have these defaults."""
+class Float(QuantizationKind):
+    """kind = "float32": nothing to choose."""
 
-    float32: Float = Float()
-    int16: FixedPoint = FixedPoint(scale="network")
-    int8: FixedPoint = FixedPoint(scale="layer")
+
+QUANTIZATIONS: Mapping[str, type[QuantizationKind]] = {
+    "fixed_point": FixedPoint,
+    "affine": Affine,
+    "float32": Float,
+}
+
+# The types that need no section, as the keys of one; a section of that name changes single keys.
+TYPES: Mapping[str, Mapping[str, object]] = {
+    "float32": {"kind": "float32"},
+    "int16": {"weights_bits": 16, "activations_bits": 16, "scale": "network"},
+    "int8": {"weights_bits": 8, "activations_bits": 8, "scale": "layer"},
+    "affine8": {"kind": "affine", "activations_bits": 8},
+    "affine16x8": {"kind": "affine", "activations_bits": 16},
+}
 
 
 class Deploy(Section):
     """[deploy]: what is generated, for which boards.
 
     target: names of folders under boards/; a single name may stand without brackets. quantize: the types to
-    generate. clock_hz: core clock; None is the board's default. prefix: of all names in the generated C.
+    generate, float32, int16, int8, affine8, affine16x8 or names of [quantization] sections. clock_hz: core
+    clock; None is the board's default. prefix: of all names in the generated C.
     """
 
     target: Annotated[tuple[Name, ...], Field(min_length=1)] = ("nucleo_l452re",)
-    quantize: Annotated[tuple[Number, ...], Field(min_length=1)] = ("int8",)
+    quantize: Annotated[tuple[Name, ...], Field(min_length=1)] = ("int8",)
     clock_hz: Annotated[int, Field(ge=1)] | None = None
     prefix: Annotated[str, Field(pattern=r"^[a-z][a-z0-9_]*$")] = "model"
 
@@ -170,7 +243,10 @@ class Evaluate(Section):
 
 
 class Experiment(Section):
-    """A whole experiment file. `model` holds all models; `models` those that are not disabled."""
+    """A whole experiment file. `model` holds all models; `models` those that are not disabled.
+
+    `quantization` has every type of TYPES and of the file by name.
+    """
 
     bench: Bench
     learningframework: LearningFramework = LearningFramework()
@@ -179,7 +255,7 @@ class Experiment(Section):
     data_augmentation: tuple[Component[AugmentationKind], ...] = ()
     postprocessing: tuple[Component[PostprocessingKind], ...] = ()
     model: Annotated[tuple[Model, ...], Field(min_length=1)]
-    quantization: Quantization = Quantization()
+    quantization: Mapping[Name, SerializeAsAny[QuantizationKind]]
     deploy: Deploy = Deploy()
     evaluate: Evaluate = Evaluate()
 
@@ -192,6 +268,12 @@ class Experiment(Section):
         if not self.models:
             raise ValueError("all models are disabled")
         return self
+
+    @property
+    def quantization_aware_training(self) -> tuple[QuantizationAwareTraining, ...]:
+        """The steps of [[postprocessing]] that train a type of numbers."""
+        steps = (step.params for step in self.postprocessing)
+        return tuple(step for step in steps if isinstance(step, QuantizationAwareTraining))
 
     @property
     def models(self) -> tuple[Model, ...]:
@@ -215,7 +297,25 @@ def load_experiment(path: Path, overrides: Sequence[str] = ()) -> Experiment:
     except ValidationError as error:
         raise _explain(error, Experiment, (), path, raw) from None
     _boards_exist(experiment.deploy, path)
+    _trained_types_exist(experiment, path)
+    for index, kind in enumerate(experiment.deploy.quantize):
+        if kind not in experiment.quantization:
+            where = f"{path}: deploy.quantize[{index}]"
+            raise UserError(where, f"unknown type {kind!r}", nearest(kind, experiment.quantization))
     return experiment
+
+
+def _trained_types_exist(experiment: Experiment, path: Path) -> None:
+    fixed = [name for name, section in experiment.quantization.items() if isinstance(section, FixedPoint)]
+    trained: list[str] = []
+    for index, step in enumerate(experiment.postprocessing):
+        if isinstance(step.params, QuantizationAwareTraining):
+            where, kind = f"{path}: postprocessing[{index}].params.type", step.params.type
+            if kind not in fixed:
+                raise UserError(where, f"{kind!r} is no fixed-point type", nearest(kind, fixed))
+            if kind in trained:
+                raise UserError(where, f"{kind!r} is trained by an earlier step too", "remove one of them")
+            trained.append(kind)
 
 
 def _boards_exist(deploy: Deploy, path: Path) -> None:
@@ -324,10 +424,37 @@ def _resolve_kinds(raw: dict[str, Any], path: Path, written: dict[str, Any]) -> 
     )
     for key, registry in lists:
         for index in range(len(raw[key]) if isinstance(raw.get(key), tuple) else 0):
+            if key == "postprocessing":
+                _resolve(raw, (key, index, "params", "optimizer"), OPTIMIZERS, path, written)
+                _resolve(raw, (key, index, "params", "optimizer", "scheduler"), SCHEDULERS, path, written)
             _resolve(raw, (key, index), registry, path, written)
             if key == "model":
                 _resolve(raw, (key, index, "optimizer"), OPTIMIZERS, path, written)
                 _resolve(raw, (key, index, "optimizer", "scheduler"), SCHEDULERS, path, written)
+    raw["quantization"] = _resolve_types(raw.get("quantization", {}), path, written)
+
+
+def _resolve_types(tables: object, path: Path, written: dict[str, Any]) -> object:
+    """Every type of TYPES and of [quantization] as the entry of QUANTIZATIONS that its `kind` names."""
+    if not isinstance(tables, dict):
+        return tables  # the validation of the whole tells so
+    sections: dict[str, QuantizationKind] = {}
+    for name in {**TYPES, **tables}:
+        table = tables.get(name, {})
+        at: _Path = ("quantization", name)
+        if not isinstance(table, dict):
+            raise UserError(_where(path, at, written), f"expected a table, got {table!r}", "correct it")
+        table = {"kind": "fixed_point", **TYPES.get(name, {}), **table}
+        word = table.pop("kind")
+        kind = QUANTIZATIONS.get(word) if isinstance(word, str) else None
+        if kind is None:
+            where = _where(path, (*at, "kind"), written)
+            raise UserError(where, f"unknown kind {word!r}", nearest(str(word), QUANTIZATIONS))
+        try:
+            sections[name] = kind.model_validate(table)
+        except ValidationError as error:
+            raise _explain(error, kind, at, path, written) from None
+    return sections
 
 
 def _resolve(
@@ -397,6 +524,7 @@ def _complaint(detail: ErrorDetails) -> str:
         return str(detail["ctx"]["error"])
     expected = {
         "model_type": "a table",
+        "dict_type": "a table",
         "tuple_type": "a list",
         "too_short": "at least one element",
         "string_pattern_mismatch": f"text that matches {detail.get('ctx', {}).get('pattern')}",
@@ -408,17 +536,14 @@ def _keys(root: type[Section], at: _Path) -> list[str]:
     """The valid keys of the table at `at`, found by walking the types of the fields."""
     section = root
     for part in at:
-        if isinstance(part, str):
-            section = _section_of(section.model_fields[part].annotation)
+        if part in section.model_fields:  # else it is a number of a list or a name of a mapping
+            section = _section_of(section.model_fields[str(part)].annotation)
     return list(section.model_fields)
 
 
 def _section_of(annotation: Any) -> type[Section]:
-    """The section in `X`, `X | None` or `tuple[X, ...]`."""
+    """The section in `X`, `X | None`, `tuple[X, ...]` or `Mapping[str, X]`; none: `Section` itself."""
     if isinstance(annotation, type) and issubclass(annotation, Section):
         return annotation
-    return next(
-        section
-        for section in (_section_of(argument) for argument in getattr(annotation, "__args__", ()))
-        if section is not Section
-    )
+    found = (_section_of(argument) for argument in getattr(annotation, "__args__", ()))
+    return next((section for section in found if section is not Section), Section)

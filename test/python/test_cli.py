@@ -92,7 +92,7 @@ def test_generate_writes_a_library_that_names_what_it_is(run: Run, models: Path,
         ("good", ["--calibration", "absent.npz"], ["absent.npz"]),
         ("good", ["--calibration", "cut.keras"], ["cut.keras"]),
         ("good", ["--type", "float32", "--prefix", "My Model"], ["prefix", "identifier"]),
-        ("good", ["--calibration", "data.npz", "--scale", "filter"], ["scale", "layer, network"]),
+        ("good", ["--calibration", "data.npz", "--scale", "channel"], ["scale", "network, layer, filter"]),
         ("good", ["--calibration", "data.npz", "--frac", "9"], ["frac", "network"]),
         (
             "large",

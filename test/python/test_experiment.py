@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 from microai.errors import UserError
-from microai.experiment import Experiment, load_experiment
+from microai.experiment import Affine, Experiment, load_experiment
 from microai.train.models.mlp import Mlp
 from microai.train.models.resnetv1 import ResNetV1
 from microai.train.optimizer import Sgd, Step
@@ -91,12 +91,22 @@ def test_defaults_follow_the_paper(tmp_path: Path) -> None:
     experiment = read(tmp_path)
     assert experiment.evaluate.vectors == 50
     assert list(experiment.bench.runs) == [1]
-    assert experiment.quantization.int8.scale == "layer"
+    assert experiment.quantization["int8"].scale == "layer"
+    assert experiment.quantization["int16"].scale == "network"
     assert experiment.deploy.target == ("nucleo_l452re",)
 
 
 def test_one_target_needs_no_brackets(tmp_path: Path) -> None:
     assert read(tmp_path, GOOD, 'deploy.target="sparkfun_edge"').deploy.target == ("sparkfun_edge",)
+
+
+def affine_is(experiment: Experiment, name: str, bits: int, vectors: int | None) -> bool:
+    section = experiment.quantization[name]
+    return (
+        isinstance(section, Affine)
+        and section.scheme().bits == bits
+        and section.calibration_vectors == vectors
+    )
 
 
 @pytest.mark.parametrize(
@@ -108,7 +118,11 @@ def test_one_target_needs_no_brackets(tmp_path: Path) -> None:
         ("model.second.params.filters=[2, 2, 2]", lambda e: e.models[1].params.filters == (2, 2, 2)),
         ("preprocessing=[]", lambda e: e.preprocessing == ()),
         ("evaluate.limit=10", lambda e: e.evaluate.limit == 10),
-        ('quantization.int16={scale="network", frac=9}', lambda e: e.quantization.int16.frac == 9),
+        ('quantization.int16={scale="network", frac=9}', lambda e: e.quantization["int16"].frac == 9),
+        ("quantization.int16.frac=9", lambda e: e.quantization["int16"].frac == 9),
+        ("quantization.int9.weights_bits=9", lambda e: e.quantization["int9"].weights_bits == 9),
+        ("quantization.affine16x8.calibration_vectors=9", lambda e: affine_is(e, "affine16x8", 16, 9)),
+        ('quantization.mine={kind="affine"}', lambda e: affine_is(e, "mine", 8, None)),
     ],
 )
 def test_overrides(tmp_path: Path, override: str, value: Any) -> None:
@@ -130,7 +144,20 @@ def test_overrides(tmp_path: Path, override: str, value: Any) -> None:
         ),
         ("model_template.optimizer.shceduler=1", "model_template.optimizer.shceduler", "'scheduler'?"),
         ("quantization.int8.scael=1", "quantization.int8.scael", "'scale'?"),
-        ("quantization.int9.frac=3", "quantization.int9", "unknown key"),
+        ("quantization.int9.frac=3", "quantization.int9", "one for the whole network"),
+        ("quantization.int9.weights_bits=17", "int9.weights_bits", "less than or equal to 16, got 17"),
+        ("quantization.int9.activations_bits=1", "int9.activations_bits", "greater than or equal to 2"),
+        ("quantization.a.layers.conv1.weights_bits=1", "layers.conv1.weights_bits", "got 1"),
+        ("quantization.a.layers.conv1.bits=4", "layers.conv1.bits", "did you mean 'weights_bits'?"),
+        ("quantization.a.layers.conv1.activations_bits=9", "quantization.a", "no kernel between the two"),
+        ("quantization.a.layers.conv1=9", "quantization.a.layers.conv1", "expected a table"),
+        ("quantization.a.layers=9", "quantization.a.layers", "expected a table"),
+        ('quantization.a.kind="afine"', "quantization.a.kind", "unknown kind 'afine'"),
+        ("quantization.a=3", "quantization.a", "expected a table, got 3"),
+        ("quantization=3", "quantization", "expected a table, got 3"),
+        ("quantization.int16.unsigned=true", "quantization.int16", "one format for all tensors"),
+        ("quantization.int8.percentile=0.0", "quantization.int8.percentile", "expected greater than 0"),
+        ('quantization.int8.calibration="max"', "quantization.int8.calibration", "expected 'minmax'"),
         ("deploy.compress=true", "deploy.compress", "unknown key"),
         ("deploy.optimize=true", "deploy.optimize", "unknown key"),
         ("experimenttracking.kind=1", "experimenttracking", "unknown key"),
@@ -142,11 +169,15 @@ def test_overrides(tmp_path: Path, override: str, value: Any) -> None:
         ('model_template.optimizer.scheduler.kind="stp"', "optimizer.scheduler.kind", "did you mean 'step'?"),
         ('preprocessing.0.kind="zscor"', "preprocessing[0].kind", "did you mean 'zscore'?"),
         ('data_augmentation=[{kind="mixap"}]', "data_augmentation[0].kind", "did you mean 'mixup'?"),
-        ('postprocessing=[{kind="x"}]', "postprocessing[0].kind", "valid are: remove_softmax"),
+        (
+            'postprocessing=[{kind="x"}]',
+            "postprocessing[0].kind",
+            "valid are: quantization_aware_training, remove_softmax",
+        ),
         ('deploy.target="nucleo_l452"', "deploy.target", "did you mean 'nucleo_l452re'?"),
         ('model_template.epochs="a"', "model_template.epochs", "expected a valid integer, got 'a'"),
         ("model_template.epochs=3.0", "model_template.epochs", "expected a valid integer, got 3.0"),
-        ("model_template.epochs=0", "model_template.epochs", "expected greater than or equal to 1, got 0"),
+        ("model_template.epochs=-1", "model_template.epochs", "expected greater than or equal to 0, got -1"),
         ("model.0.params.filters=3", "model[0].params.filters", "expected a list, got 3"),
         ('model.0.params.filters=[1, "a", 2]', "model[0].params.filters[1]", "expected a valid integer"),
         ("model_template.params.strides=[1]", "params", "strides must have 3 elements"),
@@ -161,11 +192,14 @@ def test_overrides(tmp_path: Path, override: str, value: Any) -> None:
         ('bench={name="a", first_run=2}', "bench", "last_run must not be below first_run"),
         ('model.1.name="first"', "x.toml", "two models have the name 'first'"),
         ('quantization.int8={scale="layer", frac=3}', "quantization.int8", "one for the whole network"),
-        ('quantization.int8={scale="filter"}', "quantization.int8.scale", "expected 'network' or 'layer'"),
+        ("quantization.affine8.weights_bits=8", "affine8.weights_bits", "unknown key"),
+        ("quantization.affine8.activations_bits=9", "affine8.activations_bits", "expected 8 or 16, got 9"),
+        ("quantization.affine8.calibration_vectors=0", "affine8.calibration_vectors", "equal to 1, got 0"),
+        ('quantization.int8={scale="channel"}', "int8.scale", "expected 'network', 'layer' or 'filter'"),
         (
             'deploy.quantize=["int7"]',
             "deploy.quantize[0]",
-            "expected 'float32', 'int16' or 'int8', got 'int7'",
+            "unknown type 'int7'; did you mean 'int8'?",
         ),
         ('model_template.name="x"', "model_template.name", "does not belong to the template"),
         ('learningframework.kind="torch"', "learningframework.kind", "expected 'keras', got 'torch'"),

@@ -1,26 +1,26 @@
 #include "tests.h"
 
 /* in_h in_w in_c, out_h out_w out_c, k_h k_w, stride_h stride_w, dilation_h dilation_w, pad_top pad_left,
- * groups */
+ * groups x_zero */
 const nn_conv_shape conv_shapes[CONV_COUNT] = {
-    {1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 0, 0, 1},
-    {1, 12, 9, 1, 12, 3, 1, 3, 1, 1, 1, 1, 0, 1, 1}, /* one-dimensional, same padding */
-    {1, 9, 5, 1, 4, 2, 1, 3, 1, 2, 1, 1, 0, 0, 1},   /* stride, valid */
-    {1, 7, 2, 1, 7, 4, 1, 4, 1, 1, 1, 1, 0, 2, 1},   /* asymmetric: 2 left, 1 right */
-    {5, 4, 3, 5, 4, 5, 3, 3, 1, 1, 1, 1, 1, 1, 1},   /* two-dimensional */
-    {6, 5, 2, 3, 2, 3, 3, 2, 2, 2, 1, 1, 1, 0, 1},
-    {5, 6, 1, 5, 6, 2, 3, 3, 1, 1, 1, 1, 1, 1, 1}, /* one channel */
-    {2, 3, 2, 2, 3, 2, 5, 7, 1, 1, 1, 1, 2, 3, 1}, /* kernel larger than the input */
-    {1, 11, 3, 1, 7, 2, 1, 3, 1, 1, 1, 2, 0, 0, 1},
-    {6, 6, 2, 6, 6, 3, 2, 2, 1, 1, 3, 2, 1, 1, 1}, /* dilation */
-    {1, 10, 5, 1, 10, 5, 1, 3, 1, 1, 1, 1, 0, 1, 5},
-    {4, 5, 3, 4, 5, 6, 3, 3, 1, 1, 1, 1, 1, 1, 3},  /* depthwise, multiplier 2 */
-    {5, 5, 2, 3, 3, 2, 2, 2, 2, 2, 2, 1, 1, 1, 2},  /* depthwise, stride and dilation */
-    {3, 4, 6, 3, 4, 4, 2, 2, 1, 1, 1, 1, 1, 0, 2},  /* groups */
-    {1, 6, 4, 1, 12, 3, 1, 2, 1, 1, 1, 1, 0, 4, 1}, /* outputs that see nothing but padding */
-    {2, 2, 16, 2, 2, 3, 1, 1, 1, 1, 1, 1, 0, 0, 1}, /* pointwise */
-    {1, 2, 2, 1, 4, 2, 1, 3, 1, 1, 1, 1, 0, 2, 1},  /* one tap of three inside */
-    {1, 4, 3, 1, 6, 2, 1, 2, 1, 1, 1, 2, 0, 0, 1},  /* outputs that begin behind the input */
+    {1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 0, 0, 1, 0},
+    {1, 12, 9, 1, 12, 3, 1, 3, 1, 1, 1, 1, 0, 1, 1, -128}, /* one-dimensional, same padding */
+    {1, 9, 5, 1, 4, 2, 1, 3, 1, 2, 1, 1, 0, 0, 1, 0},      /* stride, valid */
+    {1, 7, 2, 1, 7, 4, 1, 4, 1, 1, 1, 1, 0, 2, 1, 127},    /* asymmetric: 2 left, 1 right */
+    {5, 4, 3, 5, 4, 5, 3, 3, 1, 1, 1, 1, 1, 1, 1, 3},      /* two-dimensional */
+    {6, 5, 2, 3, 2, 3, 3, 2, 2, 2, 1, 1, 1, 0, 1, -128},
+    {5, 6, 1, 5, 6, 2, 3, 3, 1, 1, 1, 1, 1, 1, 1, 0},  /* one channel */
+    {2, 3, 2, 2, 3, 2, 5, 7, 1, 1, 1, 1, 2, 3, 1, -1}, /* kernel larger than the input */
+    {1, 11, 3, 1, 7, 2, 1, 3, 1, 1, 1, 2, 0, 0, 1, 0},
+    {6, 6, 2, 6, 6, 3, 2, 2, 1, 1, 3, 2, 1, 1, 1, 100}, /* dilation */
+    {1, 10, 5, 1, 10, 5, 1, 3, 1, 1, 1, 1, 0, 1, 5, -128},
+    {4, 5, 3, 4, 5, 6, 3, 3, 1, 1, 1, 1, 1, 1, 3, -128},  /* depthwise, multiplier 2 */
+    {5, 5, 2, 3, 3, 2, 2, 2, 2, 2, 2, 1, 1, 1, 2, 5},     /* depthwise, stride and dilation */
+    {3, 4, 6, 3, 4, 4, 2, 2, 1, 1, 1, 1, 1, 0, 2, 0},     /* groups */
+    {1, 6, 4, 1, 12, 3, 1, 2, 1, 1, 1, 1, 0, 4, 1, -128}, /* outputs that see nothing but padding */
+    {2, 2, 16, 2, 2, 3, 1, 1, 1, 1, 1, 1, 0, 0, 1, 7},    /* pointwise */
+    {1, 2, 2, 1, 4, 2, 1, 3, 1, 1, 1, 1, 0, 2, 1, 1},     /* one tap of three inside */
+    {1, 4, 3, 1, 6, 2, 1, 2, 1, 1, 1, 2, 0, 0, 1, 0},     /* outputs that begin behind the input */
 };
 
 /* in_h in_w channels, out_h out_w, k_h k_w, stride_h stride_w, pad_top pad_left */

@@ -1,9 +1,10 @@
 #include "support.h"
+#include <stddef.h>
 #include <string.h>
 
 #define GUARD 0xA5u
 
-guarded buffer_x, buffer_w, buffer_bias, buffer_y;
+guarded buffer_x, buffer_w, buffer_packed, buffer_bias, buffer_y;
 uint64_t expected_words[BUFFER_WORDS];
 
 void *guarded_part(guarded *buffer, uint32_t bytes, bool at_end) {
@@ -23,6 +24,22 @@ bool guarded_intact(const guarded *buffer) {
         }
     }
     return true;
+}
+
+const uint8_t *packed_weights(const int16_t *w, uint32_t filters, uint32_t per_filter, uint32_t bits,
+                              bool at_end) {
+    const uint32_t bytes = (per_filter * bits + 7u) / 8u;
+    uint8_t *packed = guarded_part(&buffer_packed, filters * bytes, at_end);
+    memset(packed, 0xFF, filters * bytes);
+    for (uint32_t f = 0; f < filters; f++) {
+        for (uint32_t i = 0; i < per_filter * bits; i++) {
+            const uint32_t weight = (uint16_t)w[f * per_filter + i / bits];
+            if ((weight >> i % bits & 1u) == 0u) {
+                packed[f * bytes + i / 8u] &= (uint8_t)~(1u << i % 8u);
+            }
+        }
+    }
+    return packed;
 }
 
 int32_t random_signed(uint32_t bits) {
@@ -53,6 +70,61 @@ int32_t oracle_round(int64_t acc, int64_t count, const nn_requant *requant) {
         return requant->min;
     }
     return rounded > requant->max ? requant->max : (int32_t)rounded;
+}
+
+int32_t oracle_round_filter(int64_t acc, const nn_requant *requant, uint32_t f) {
+    nn_requant own = *requant;
+    if (own.shifts != NULL) {
+        own.shift = own.shifts[f];
+    }
+    return oracle_round(acc, 1, &own);
+}
+
+/* value / 2^exponent, halves away from zero */
+static int64_t halve_away(int64_t value, int32_t exponent) {
+    const int64_t divisor = INT64_C(1) << exponent;
+    return value < 0 ? -((-value + divisor / 2) / divisor) : (value + divisor / 2) / divisor;
+}
+
+/* acc * multiplier * 2^-right, halves up, by adding and shifting bit by bit. */
+static int64_t multiply_bits(int64_t acc, int32_t multiplier, int32_t right) {
+    int64_t y = 0;
+    bool half = false;
+    for (int32_t bit = 0; bit < 31 || bit < right; bit++) {
+        if (bit < 31 && (multiplier >> bit & 1)) {
+            y += acc;
+        }
+        if (bit < right) {
+            half = y & 1;
+            y = (y - half) / 2;
+        } else {
+            acc *= 2;
+        }
+    }
+    return y + half;
+}
+
+int32_t oracle_affine(int64_t acc, const nn_requant_affine *requant, uint32_t f, arithmetic how) {
+    const int32_t shift = requant->shifts[f];
+    int64_t multiplier = requant->multipliers[f];
+    nn_requant half_up = {31, NN_ROUND_NEAREST, INT32_MIN, INT32_MAX, NULL};
+    int64_t y;
+    if (how == ONCE) {
+        y = multiply_bits(acc, requant->multipliers[f], 31 - shift);
+    } else if (how == WIDE) {
+        multiplier = (multiplier + 32768) / 65536;
+        half_up.shift = (int8_t)(15 - shift);
+        y = oracle_round(acc * (multiplier < 32767 ? multiplier : 32767), 1, &half_up);
+    } else {
+        if (shift > 0) {
+            acc *= INT64_C(1) << shift;
+            acc = acc < INT32_MIN ? INT32_MIN : acc > INT32_MAX ? INT32_MAX : acc;
+        }
+        y = oracle_round(acc * multiplier, 1, &half_up);
+        y = shift < 0 ? halve_away(y, -shift) : y;
+    }
+    y += requant->zero_point;
+    return y < requant->min ? requant->min : y > requant->max ? requant->max : (int32_t)y;
 }
 
 float oracle_clamp(float value, const nn_range_f32 *range) {

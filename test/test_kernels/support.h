@@ -15,11 +15,15 @@ typedef struct {
     uint32_t start, bytes;
 } guarded;
 
-extern guarded buffer_x, buffer_w, buffer_bias, buffer_y;
+extern guarded buffer_x, buffer_w, buffer_packed, buffer_bias, buffer_y;
 extern uint64_t expected_words[BUFFER_WORDS]; /* the oracle's output */
 
 /* A part of `bytes` bytes at the beginning or the end, all filled with the guard pattern. */
 void *guarded_part(guarded *buffer, uint32_t bytes, bool at_end);
+
+/* Weights packed into `bits` bits each, every filter from a new byte, in buffer_packed; unused bits are 1. */
+const uint8_t *packed_weights(const int16_t *w, uint32_t filters, uint32_t per_filter, uint32_t bits,
+                              bool at_end);
 
 /* The filling around the part is as it was. */
 bool guarded_intact(const guarded *buffer);
@@ -30,6 +34,14 @@ int32_t random_signed(uint32_t bits);
 /* clamp(round(acc * 2^-shift / count), min, max) by plain division; |acc| * 2^-shift and count * 2^shift <
  * 2^62. */
 int32_t oracle_round(int64_t acc, int64_t count, const nn_requant *requant);
+
+/* The same with the shift of filter f. */
+int32_t oracle_round_filter(int64_t acc, const nn_requant *requant, uint32_t f);
+
+/* clamp(zero_point + acc * multipliers[f] * 2^(shifts[f] - 31)) with the roundings of the affine kernels, by
+ * plain division; wide: those of 64-bit accumulators. */
+typedef enum { TWICE, WIDE, ONCE } arithmetic; /* SPEC.md, section 9: multiply, wide, once */
+int32_t oracle_affine(int64_t acc, const nn_requant_affine *requant, uint32_t f, arithmetic how);
 
 float oracle_clamp(float value, const nn_range_f32 *range);
 

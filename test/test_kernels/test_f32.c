@@ -4,14 +4,18 @@
 #include <math.h>
 
 #define T float
+#define W float
 #define ACC float
 #define OUT nn_range_f32
 #define NAME(op) nn_##op##_f32
 #define TEST(op) test_nn_##op##_f32
 #define RANDOM_X() ((float)random_signed(24) * 0x1p-22f)
 #define RANDOM_W() ((float)random_signed(24) * 0x1p-23f)
+#define WEIGHTS(w, filters, per_filter) w
 #define RANDOM_BIAS() ((float)random_signed(24) * 0x1p-23f)
 #define FINISH(acc, out) oracle_clamp(acc, out)
+#define FINISH_FILTER(acc, out, f) oracle_clamp(acc, out)
+#define X_ZERO(shape) 0.0f
 #define OUTS outs
 #define OUT_COUNT 3u
 #define BITS(value) float_bits(value)

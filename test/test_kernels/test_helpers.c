@@ -3,12 +3,13 @@
 #include "nn_requant.h"
 #include "support.h"
 #include "tests.h"
+#include <stddef.h>
 
 /* Every 8-bit accumulator, shift and rounding. */
 void test_rounding_of_8_bits(void) {
     for (int32_t shift = -31; shift <= 31; shift++) {
         for (uint8_t rounding = NN_ROUND_FLOOR; rounding <= NN_ROUND_TRUNC; rounding++) {
-            const nn_requant requant = {(int8_t)shift, rounding, -100, 90};
+            const nn_requant requant = {(int8_t)shift, rounding, -100, 90, NULL};
             for (int32_t acc = -128; acc < 128; acc++) {
                 const int32_t expected = oracle_round(acc, 1, &requant);
                 TEST_EQUAL(nn_requant_i32(acc, &requant), expected, (uint32_t)(shift + 31), (uint8_t)acc);
@@ -25,7 +26,7 @@ void test_rounding_of_32_bits(void) {
         const int32_t acc = i % 2u ? random_signed(32) : edges[i / 2u % 9u];
         const int32_t bound = i % 3u ? random_signed(32) : INT32_MIN;
         const nn_requant requant = {(int8_t)(random_signed(32) % 32), (uint8_t)(i % 3u),
-                                    bound < 0 ? bound : -bound, bound < 0 ? -(bound + 1) : bound};
+                                    bound < 0 ? bound : -bound, bound < 0 ? -(bound + 1) : bound, NULL};
         TEST_EQUAL(nn_requant_i32(acc, &requant), oracle_round(acc, 1, &requant), i, 0u);
     }
 }
@@ -51,7 +52,7 @@ void test_rounding_of_64_bits(void) {
         {3, -5, 96, 96, 96},
     };
     for (uint32_t i = 0; i < sizeof cases / sizeof cases[0]; i++) {
-        nn_requant requant = {cases[i].shift, NN_ROUND_FLOOR, INT32_MIN, INT32_MAX};
+        nn_requant requant = {cases[i].shift, NN_ROUND_FLOOR, INT32_MIN, INT32_MAX, NULL};
         TEST_EQUAL(nn_requant_i64(cases[i].acc, &requant), cases[i].floor, i, 0u);
         requant.rounding = NN_ROUND_NEAREST;
         TEST_EQUAL(nn_requant_i64(cases[i].acc, &requant), cases[i].nearest, i, 1u);
@@ -60,7 +61,7 @@ void test_rounding_of_64_bits(void) {
     }
     for (uint32_t i = 0; i < 1000u; i++) {
         const int64_t acc = (int64_t)random_signed(32) * (INT64_C(1) << 28) + random_signed(28);
-        const nn_requant requant = {(int8_t)(random_signed(6) + 29), (uint8_t)(i % 3u), -30000, 30000};
+        const nn_requant requant = {(int8_t)(random_signed(6) + 29), (uint8_t)(i % 3u), -30000, 30000, NULL};
         TEST_EQUAL(nn_requant_i64(acc, &requant), oracle_round(acc, 1, &requant), 100u + i, 0u);
     }
 }
@@ -69,7 +70,7 @@ void test_rounding_of_quotients(void) {
     for (uint32_t i = 0; i < 3000u; i++) {
         const int32_t sum = random_signed(1u + i % 32u);
         const int32_t count = i % 2u ? 1 + (int32_t)(i % 13u) : 32769 + random_signed(16);
-        const nn_requant requant = {(int8_t)(random_signed(32) % 31), (uint8_t)(i % 3u), -30000, 30000};
+        const nn_requant requant = {(int8_t)(random_signed(32) % 31), (uint8_t)(i % 3u), -30000, 30000, NULL};
         TEST_EQUAL(nn_divide_i32(sum, count, &requant), oracle_round(sum, count, &requant), i, 0u);
     }
 }

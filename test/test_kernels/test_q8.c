@@ -1,23 +1,30 @@
 /* The kernels of type q8. */
 #include "support.h"
 #include "tests.h"
+#include <stddef.h>
 
 #define T int8_t
+#define W int8_t
 #define ACC int32_t
 #define OUT nn_requant
 #define NAME(op) nn_##op##_q8
 #define TEST(op) test_nn_##op##_q8
 #define RANDOM_X() (T) random_signed(8)
-#define RANDOM_W() (T) random_signed(8)
+#define RANDOM_W() (W) random_signed(8)
+#define WEIGHTS(w, filters, per_filter) w
 #define RANDOM_BIAS() random_signed(18)
 #define FINISH(acc, out) (T) oracle_round(acc, 1, out)
+#define FINISH_FILTER(acc, out, f) (T) oracle_round_filter(acc, out, f)
+#define X_ZERO(shape) (shape)->x_zero
 #define OUTS outs
-#define OUT_COUNT 5u
+#define OUT_COUNT 6u
 #define BITS(value) (value)
 
+static const int8_t shifts[] = {8, 5, 0, 10, -1, 7}; /* of the filters */
 static const nn_requant outs[OUT_COUNT] = {
-    {8, NN_ROUND_FLOOR, -128, 127},   {10, NN_ROUND_NEAREST, 0, 127},  {9, NN_ROUND_TRUNC, -100, 99},
-    {0, NN_ROUND_NEAREST, -128, 127}, {-3, NN_ROUND_FLOOR, -128, 127},
+    {8, NN_ROUND_FLOOR, -128, 127, NULL},  {10, NN_ROUND_NEAREST, 0, 127, NULL},
+    {9, NN_ROUND_TRUNC, -100, 99, NULL},   {0, NN_ROUND_NEAREST, -128, 127, NULL},
+    {-3, NN_ROUND_FLOOR, -128, 127, NULL}, {7, NN_ROUND_NEAREST, -128, 127, shifts},
 };
 
 #include "sums.inc"

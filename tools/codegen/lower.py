@@ -14,14 +14,22 @@ from dataclasses import dataclass, field
 import numpy as np
 
 from ..errors import UserError
-from .formats import Array, Fixed, Float32
+from .formats import Array, Float32
 from .graph import Graph, Node, TensorType
 from .kernels import KernelTable
+from .ops.affine import AffineOp
 from .ops.base import Activation, FixedOp, Requant, Shape
 from .plan import MemoryPlan
 from .reference import outputs as reference_outputs
 
-C_TYPES = {"int8": "int8_t", "int16": "int16_t", "int32": "int32_t", "int64": "int64_t", "float32": "float"}
+C_TYPES = {
+    "uint8": "uint8_t",
+    "int8": "int8_t",
+    "int16": "int16_t",
+    "int32": "int32_t",
+    "int64": "int64_t",
+    "float32": "float",
+}
 MAGNITUDE_OF_SELFTEST = 4.0
 ARENA_MEMBER = {"int8_t": "q8", "int16_t": "q16", "float": "f32"}
 
@@ -180,7 +188,10 @@ class CallBuilder:
         return f"&{self.program.structures.setdefault(content, name)}"
 
     def requant(self, requant: Requant) -> str:
-        return self.structure("nn_requant", "out", requant.c_fields())
+        fields = requant.c_fields()
+        if requant.shifts:
+            fields[".shifts"] = self.table("shifts", np.array(requant.shifts, np.int8), "[F]")
+        return self.structure("nn_requant", "out", fields)
 
     def range_values(self, activation: Activation) -> tuple[str, str]:
         low = -np.inf if activation.low is None else activation.low
@@ -191,10 +202,10 @@ class CallBuilder:
         low, high = self.range_values(activation)
         return self.structure("nn_range_f32", "out", {".min": low, ".max": high})
 
-    def kernel(self, operation: str, *arguments: str, variant: str = "") -> None:
-        """Call the kernel of this operation for the output's type (and accumulator variant)."""
-        kind = self.type_of(self.node.name).format.suffix + variant
-        function = self.program.kernels.function(operation, kind)
+    def kernel(self, operation: str, *arguments: str, variant: str = "", kind: str = "") -> None:
+        """Call the kernel of this operation for the output's type (or `kind`) and accumulator variant."""
+        kind = kind or self.type_of(self.node.name).format.suffix
+        function = self.program.kernels.function(operation, kind + variant)
         self.kernels.append(function)
         self.calls.append(f"{function}({', '.join(arguments)});")
 
@@ -279,7 +290,7 @@ def comment_of(graph: Graph, node: Node) -> str:
     sources = ", ".join(f"{source} {graph.tensors[source]}" for source in node.inputs)
     text = f"{node.name}: {node.op.kind} {node.op.describe()}".rstrip()
     text += f"; {sources} -> {graph.tensors[node.name]}"
-    if isinstance(node.op, FixedOp) and node.op.accumulator.bound:
+    if isinstance(node.op, (FixedOp, AffineOp)) and node.op.accumulator.bound:
         text += f"; {node.op.accumulator}"
     return text
 
@@ -314,10 +325,8 @@ def selftest_inputs(graph: Graph) -> list[Array]:
         for _ in range(tensor.elements):
             state = (state * 1664525 + 1013904223) & 0xFFFFFFFF
             signed = state - (state >> 31 << 32)
-            if isinstance(tensor.format, Fixed):
-                values.append(signed >> (32 - tensor.format.bits))
-            else:
-                values.append(signed >> 8)
+            bits = 24 if isinstance(tensor.format, Float32) else tensor.format.bits
+            values.append(signed >> (32 - bits))
         array = np.array(values)
         if isinstance(tensor.format, Float32):
             array = (array * (MAGNITUDE_OF_SELFTEST / 2**23)).astype(np.float32)

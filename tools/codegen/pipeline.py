@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TypeAlias
 
 from ..errors import UserError
 from .formats import Array
@@ -14,10 +15,16 @@ from .kernels import kernel_table
 from .lower import Program, lower
 from .passes import simplify
 from .plan import plan
-from .quantize.fixed_point import FixedPoint, quantize
+from .quantize import affine, fixed_point
+from .quantize.affine import AffineScheme
+from .quantize.fixed_point import FixedPoint
+from .quantize.frozen import Frozen
 from .requant import Rounding
 
 BITS = {"int16": 16, "int8": 8}
+AFFINE_BITS = {"affine8": 8, "affine16x8": 16}
+
+Scheme: TypeAlias = FixedPoint | AffineScheme
 
 
 def scheme_for(
@@ -26,14 +33,22 @@ def scheme_for(
     frac: int | None = None,
     weight_rounding: str = "nearest",
     rounding: str = "nearest",
-) -> FixedPoint | None:
-    """The scheme of a number type ("float32": None) from words. Raises UserError for an unknown one."""
+) -> Scheme | None:
+    """The scheme of a number type ("float32": None) from words. Raises UserError for an unknown one.
+
+    The words after `kind` are for fixed point.
+    """
     if kind == "float32":
         return None
+    if kind in AFFINE_BITS:
+        if (scale, frac, weight_rounding, rounding) != ("layer", None, "nearest", "nearest"):
+            raise UserError(
+                kind, "its scales and roundings are given", "leave out --scale, --frac and --rounding"
+            )
+        return AffineScheme(AFFINE_BITS[kind])
     roundings = {name.lower(): value for name, value in Rounding.__members__.items()}
     for what, word, known in (
-        ("type", kind, BITS),
-        ("scale", scale, ("layer", "network")),
+        ("type", kind, ("float32", *BITS, *AFFINE_BITS)),
         ("rounding", weight_rounding, roundings),
         ("rounding", rounding, roundings),
     ):
@@ -52,16 +67,31 @@ class Compiled:
     program: Program
 
 
+def quantize(graph: Graph, calibration: Sequence[Array], scheme: Scheme) -> Graph:
+    """The integer graph; `calibration` is one float array [N, *shape] per graph input."""
+    if isinstance(scheme, AffineScheme):
+        return affine.quantize(graph, calibration, scheme)
+    return fixed_point.quantize(graph, calibration, scheme)
+
+
 def compile_graph(
     graph: Graph,
-    scheme: FixedPoint | None,
+    scheme: Scheme | None,
     calibration: Sequence[Array],
     prefix: str = "model",
     remove_softmax: bool = False,
+    frozen: Frozen | None = None,
 ) -> Compiled:
-    """Run all stages after the frontend. `scheme` None keeps float32, for which no calibration is needed."""
+    """Run all stages after the frontend. `scheme` None keeps float32, for which no calibration is needed.
+
+    frozen: what quantization-aware training decided, in place of the graph's parameters and of calibration.
+    """
     simplified = simplify(graph, remove_softmax=remove_softmax)
-    quantized = simplified if scheme is None else quantize(simplified, calibration, scheme)
+    if frozen is not None:
+        assert isinstance(scheme, FixedPoint)
+        quantized = frozen.quantized(simplified, calibration, scheme)
+    else:
+        quantized = simplified if scheme is None else quantize(simplified, calibration, scheme)
     program = lower(quantized, plan(quantized), kernel_table(), prefix)
     return Compiled(graph, simplified, quantized, program)
 
@@ -69,12 +99,13 @@ def compile_graph(
 def compile_model(
     path: Path,
     name: str,
-    scheme: FixedPoint | None,
+    scheme: Scheme | None,
     calibration: Sequence[Array],
     prefix: str = "model",
     remove_softmax: bool = False,
+    frozen: Frozen | None = None,
 ) -> Compiled:
     """Import a model file and run all stages. Raises UserError for whatever cannot be deployed."""
     if scheme is not None and not calibration:
-        raise UserError(path, "fixed point needs calibration data", "give --calibration samples.npz")
-    return compile_graph(import_model(path, name), scheme, calibration, prefix, remove_softmax)
+        raise UserError(path, "integers need calibration data", "give --calibration samples.npz")
+    return compile_graph(import_model(path, name), scheme, calibration, prefix, remove_softmax, frozen)

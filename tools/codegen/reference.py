@@ -10,7 +10,7 @@ from collections.abc import Collection, Iterator, Sequence
 import numpy as np
 
 from ..errors import UserError
-from .formats import Array, Fixed
+from .formats import Array, Float32
 from .graph import Graph
 
 BATCH = 256
@@ -39,7 +39,7 @@ def execute(
     """Run the graph on `batch` samples at a time and yield the tensors named in `keep` for each batch.
 
     `inputs` has one array [N, *shape] per graph input: real numbers for float32 inputs, stored integers for
-    fixed-point ones. Tensors have the dtype of their format; those not kept are released after their last
+    the others. Tensors have the dtype of their format; those not kept are released after their last
     use. No samples make one empty batch. Raises UserError where the inputs do not fit.
     """
     check_shapes(graph, inputs)
@@ -51,7 +51,7 @@ def execute(
             y = node.op.run([values[source] for source in node.inputs])
             tensor = graph.tensors[node.name]
             assert y.shape[1:] == tensor.shape, f"{node.name}: made {y.shape[1:]} instead of {tensor.shape}"
-            if isinstance(tensor.format, Fixed):
+            if not isinstance(tensor.format, Float32):
                 low, high = y.min(initial=0), y.max(initial=0)
                 inside = tensor.format.low <= low and high <= tensor.format.high
                 assert inside, f"{node.name}: {low}..{high} is outside {tensor.format}"
@@ -91,7 +91,7 @@ def check_shapes(graph: Graph, inputs: Sequence[Array]) -> None:
 def _as_stored(graph: Graph, name: str, x: Array) -> Array:
     """An input in the dtype of its format, checked to be representable."""
     fmt = graph.tensors[name].format
-    if isinstance(fmt, Fixed):
+    if not isinstance(fmt, Float32):
         if not np.issubdtype(x.dtype, np.integer):
             raise UserError(
                 f"data for {graph.name}",

@@ -9,11 +9,11 @@ import numpy as np
 from jinja2 import Environment, PackageLoader, StrictUndefined
 
 from .. import __version__
-from .formats import Fixed
+from .formats import Affine, Fixed
 from .lower import Port, Program, Structure, Table, float_literal
 from .ops.base import Shape
 
-RUNTIME_API = 1
+RUNTIME_API = 2
 WIDTH = 100
 FLOAT_SELFTEST_TOLERANCE = 1e-4  # of the largest output: float sums differ from numpy's in their order only
 
@@ -126,8 +126,13 @@ def manifest(program: Program) -> dict[str, object]:
 
     def tensor(name: str) -> dict[str, object]:
         t = program.graph.tensors[name]
-        fixed = {"bits": t.format.bits, "frac": t.format.frac} if isinstance(t.format, Fixed) else {}
-        return {"shape": list(t.shape), "dtype": str(t.format.dtype), "bytes": t.bytes, **fixed}
+        meaning: dict[str, object] = {}
+        if isinstance(t.format, Fixed):
+            zero = {"zero_point": t.format.zero} if t.format.unsigned else {}
+            meaning = {"bits": t.format.bits, "frac": t.format.frac, **zero}
+        elif isinstance(t.format, Affine):
+            meaning = {"bits": t.format.bits, "scale": t.format.scale, "zero_point": t.format.zero_point}
+        return {"shape": list(t.shape), "dtype": str(t.format.dtype), "bytes": t.bytes, **meaning}
 
     return {
         "generator": __version__,

@@ -7,9 +7,9 @@ from collections.abc import Sequence
 from rich.console import Console
 from rich.table import Table
 
-from ..codegen.formats import Fixed
 from ..codegen.graph import Graph
 from ..codegen.lower import Program
+from ..codegen.ops.affine import AffineOp
 from ..codegen.ops.base import FixedOp
 from .results import Report, Result
 
@@ -96,7 +96,7 @@ def print_graph(console: Console, graph: Graph, stage: str) -> None:
         table.add_row(name, "input", "", str(graph.tensors[name]), "", "", "")
     for node in graph.nodes:
         bound, headroom = "", ""
-        if isinstance(node.op, FixedOp) and node.op.accumulator.bound:
+        if isinstance(node.op, (FixedOp, AffineOp)) and node.op.accumulator.bound:
             bound = f"{node.op.accumulator.bound} in {node.op.accumulator.bits} bits"
             headroom = f"{node.op.accumulator.headroom_bits:.1f}"
         operation = f"{node.op.kind} {node.op.describe()}".strip()
@@ -145,8 +145,7 @@ def print_program(console: Console, program: Program) -> None:
             layer.name, ", ".join(layer.kernels), number(layer.macs), number(weights) if weights else ""
         )
     console.print(table)
-    fixed = isinstance(program.outputs[0].type.format, Fixed)
     console.print(
         f"weights {number(program.weights_bytes)} bytes, arena {number(program.plan.arena_bytes)} bytes, "
-        f"{number(program.macs)} MACs, {'integers' if fixed else 'float32'}"
+        f"{number(program.macs)} MACs, {'float32' if program.is_float else 'integers'}"
     )

@@ -9,7 +9,7 @@ from typing import Annotated, Any
 
 from pydantic import Field, model_validator
 
-from .section import Section
+from .section import Component, Section
 
 
 class SchedulerKind(Section, ABC):
@@ -78,6 +78,12 @@ class Adam(OptimizerKind):
         from .backend import keras
 
         return keras.optimizers.Adam(self.learning_rate, self.beta_1, self.beta_2, self.epsilon)
+
+
+class Optimizer(Component[OptimizerKind]):
+    """[model_template.optimizer], and of a quantization-aware training."""
+
+    scheduler: Component[SchedulerKind] | None = None
 
 
 OPTIMIZERS: Mapping[str, type[OptimizerKind]] = {"sgd": Sgd, "adam": Adam}

@@ -7,9 +7,9 @@ import importlib
 import pkgutil
 from collections.abc import Iterable, Mapping
 from types import MappingProxyType
-from typing import Any, TypeVar
+from typing import Any, Generic, TypeVar
 
-from pydantic import BaseModel, ConfigDict
+from pydantic import BaseModel, ConfigDict, SerializeAsAny
 
 
 class Section(BaseModel):
@@ -26,6 +26,13 @@ def nearest(word: str, valid: Iterable[str]) -> str:
 
 
 Kind = TypeVar("Kind", bound=Section)
+
+
+class Component(Section, Generic[Kind]):
+    """`kind` names an entry of a registry; `params` is that entry, made from the table of the same name."""
+
+    kind: str
+    params: SerializeAsAny[Kind]
 
 
 def kinds_in(package: str, base: type[Kind]) -> Mapping[str, type[Kind]]:

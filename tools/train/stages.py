@@ -27,6 +27,7 @@ from rich.progress import (
 from ..errors import UserError
 from .dataset import Floats, Labels, digest
 from .files import code_key, key_of, write_atomically
+from .postprocessing import QuantizationAwareTraining
 from .preprocessing import Split
 from .trainer import Epoch, Plan, accuracy, fit
 
@@ -171,7 +172,11 @@ def _train_run(
         model=model.model_dump(exclude={"name", "disabled"}),
         loaded=_file_key(model.load) if model.load is not None else None,
         augmentation=[step.model_dump() for step in experiment.data_augmentation],
-        postprocessing=[step.model_dump() for step in experiment.postprocessing],
+        postprocessing=[
+            step.model_dump()
+            for step in experiment.postprocessing
+            if not isinstance(step.params, QuantizationAwareTraining)
+        ],
         seed=seed,
         code=code_key(type(model.params).__module__, *_TRAINING_CODE),
         versions=[version(package) for package in ("keras", "numpy", "tensorflow")],
@@ -205,7 +210,7 @@ def _train_run(
             scheduler=model.optimizer.scheduler.params if model.optimizer.scheduler is not None else None,
             augmentation=[step.params for step in experiment.data_augmentation],
         )
-        with _progress_bar(where, model.epochs) as progress:
+        with progress_bar(where, model.epochs) as progress:
             done = fit(network, plan, folder / "checkpoint.npz", key, progress)
         history, seconds = done.history, done.seconds
     for step in experiment.postprocessing:
@@ -301,7 +306,7 @@ def _write_trained(trained: TrainedModel, network: Any) -> None:
 
 
 @contextlib.contextmanager
-def _progress_bar(what: str, epochs: int) -> Iterator[Callable[[int, Epoch], None]]:
+def progress_bar(what: str, epochs: int) -> Iterator[Callable[[int, Epoch], None]]:
     """A bar on a terminal; elsewhere only its last state is printed."""
     columns = (
         TextColumn("{task.description}"),

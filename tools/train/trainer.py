@@ -75,12 +75,33 @@ def fit(
     end are then bit for bit those of a run that was never interrupted. progress(epochs done, the last one)
     is called after each epoch. Raises UserError where the loss is no longer finite.
     """
-    from .backend import scores, tf
+    from .backend import scores
 
-    network = scores(model)
+    return fit_scores(scores(model), plan, checkpoint, key, progress)
+
+
+def fit_scores(
+    network: Any,
+    plan: Plan,
+    checkpoint: Path,
+    key: str,
+    progress: Callable[[int, Epoch], None] | None = None,
+    begin: Callable[[int], None] | None = None,
+    undecayed: Sequence[Any] = (),
+) -> Fit:
+    """`fit` for a `keras.Model` of any kind whose output are the scores.
+
+    begin(epoch, 0 the first) is called before each epoch. undecayed: variables without weight decay.
+    """
+    from .backend import tf
+
     optimizer = plan.optimizer.build()
     optimizer.build(network.trainable_variables)
-    state = [*model.variables, *optimizer.variables]
+    state = [*network.variables, *optimizer.variables]
+    decays = [
+        0.0 if any(variable is other for other in undecayed) else plan.optimizer.weight_decay
+        for variable in network.trainable_variables
+    ]
     history, seconds = _resume(checkpoint, key, state)
     x, y = tf.constant(plan.x_train), tf.one_hot(plan.y_train, plan.classes)
 
@@ -99,8 +120,8 @@ def fit(
                 loss = tf.reduce_mean(losses)
             variables = network.trainable_variables
             gradients = tape.gradient(loss, variables)
-            decay = plan.optimizer.weight_decay
-            optimizer.apply([g + decay * v for g, v in zip(gradients, variables, strict=True)], variables)
+            decayed = [g + decay * v for g, v, decay in zip(gradients, variables, decays, strict=True)]
+            optimizer.apply(decayed, variables)
             loss_sum += tf.reduce_sum(losses)
             hits = tf.equal(tf.argmax(output, 1), tf.argmax(batch_y, 1))
             hit_sum += tf.reduce_sum(tf.cast(hits, tf.float32))
@@ -110,6 +131,8 @@ def fit(
     count = len(plan.x_train)
     for number in range(len(history), plan.epochs):
         began = time.monotonic()
+        if begin is not None:
+            begin(number)
         # A generator for each epoch: a resumed run needs no state of the epochs before.
         random = np.random.default_rng((plan.seed, number))
         order = random.permutation(count).astype(np.int32)

@@ -6,6 +6,8 @@
 
 #include "nn_runtime.h"
 
+#include <stddef.h>
+
 #ifdef __cplusplus
 extern "C" {
 #endif
@@ -13,9 +15,13 @@ extern "C" {
 /* C99 leaves >> of a negative number to the compiler; floor is what we need. */
 typedef char nn_right_shift_must_be_arithmetic[(-1 >> 1) == -1 ? 1 : -1];
 
-/* clamp(round(acc * 2^-shift), min, max), shift -31..31. */
-static inline int32_t nn_requant_i32(int32_t acc, const nn_requant *requant) {
-    const int32_t shift = requant->shift;
+/* The shift of a filter of a convolution or dense layer. */
+static inline int32_t nn_filter_shift(const nn_requant *requant, uint32_t filter) {
+    return requant->shifts != NULL ? requant->shifts[filter] : requant->shift;
+}
+
+/* clamp(round(acc * 2^-shift), min, max), shift -31..31; requant gives the rest. */
+static inline int32_t nn_scale_i32(int32_t acc, int32_t shift, const nn_requant *requant) {
     const int32_t min = requant->min;
     const int32_t max = requant->max;
     if (shift > 0) {
@@ -41,8 +47,7 @@ static inline int32_t nn_requant_i32(int32_t acc, const nn_requant *requant) {
 }
 
 /* The same for a 64-bit accumulator, shift -31..62. */
-static inline int32_t nn_requant_i64(int64_t acc, const nn_requant *requant) {
-    const int32_t shift = requant->shift;
+static inline int32_t nn_scale_i64(int64_t acc, int32_t shift, const nn_requant *requant) {
     if (shift > 0) {
         const int64_t below = acc >> shift;
         if (requant->rounding == NN_ROUND_NEAREST) {
@@ -58,6 +63,15 @@ static inline int32_t nn_requant_i64(int64_t acc, const nn_requant *requant) {
         acc *= (int64_t)1 << -shift;
     }
     return acc < requant->min ? requant->min : acc > requant->max ? requant->max : (int32_t)acc;
+}
+
+/* Both with the shift that all elements share. */
+static inline int32_t nn_requant_i32(int32_t acc, const nn_requant *requant) {
+    return nn_scale_i32(acc, requant->shift, requant);
+}
+
+static inline int32_t nn_requant_i64(int64_t acc, const nn_requant *requant) {
+    return nn_scale_i64(acc, requant->shift, requant);
 }
 
 /* clamp(round(sum * 2^-shift / count), min, max) with one rounding of the exact quotient; shift -31..31,
@@ -99,6 +113,81 @@ static inline int32_t nn_divide_i32(int32_t sum, int32_t count, const nn_requant
     return quotient > requant->max ? requant->max : (int32_t)quotient;
 }
 
+/* ---- Affine integers: the arithmetic of TensorFlow Lite's reference kernels; SPEC.md, section 9 ---- */
+
+/* a * b * 2^-31, halves up; not for a = b = INT32_MIN. */
+static inline int32_t nn_high_mul(int32_t a, int32_t b) {
+    return (int32_t)(((int64_t)a * b + (1 << 30)) >> 31);
+}
+
+/* x * 2^-exponent, halves away from zero; exponent 0..31. */
+static inline int32_t nn_divide_pot(int32_t x, int32_t exponent) {
+    const int32_t mask = (int32_t)(((uint32_t)1 << exponent) - 1u);
+    return (x >> exponent) + ((x & mask) > (mask >> 1) + (x < 0));
+}
+
+/* x * 2^shift, saturating; shift 0..31. */
+static inline int32_t nn_shift_left(int32_t x, int32_t shift) {
+    const int64_t shifted = (int64_t)x * ((int64_t)1 << shift);
+    return shifted < INT32_MIN ? INT32_MIN : shifted > INT32_MAX ? INT32_MAX : (int32_t)shifted;
+}
+
+/* x * multiplier * 2^(shift - 31); multiplier >= 0, shift -31..30. A positive shift comes first and
+ * saturates, a negative one comes last and rounds again. */
+static inline int32_t nn_multiply_i32(int32_t x, int32_t multiplier, int32_t shift) {
+    if (shift > 0) {
+        return nn_high_mul(nn_shift_left(x, shift), multiplier);
+    }
+    return nn_divide_pot(nn_high_mul(x, multiplier), -shift);
+}
+
+/* The same for |x| < 2^47 and shift -31..7: the multiplier is rounded to 15 bits, then one rounding, halves
+ * up. */
+static inline int64_t nn_multiply_i64(int64_t x, int32_t multiplier, int32_t shift) {
+    const int32_t reduced = multiplier < 0x7FFF0000 ? (multiplier + 0x8000) >> 16 : 0x7FFF;
+    const int32_t total = 15 - shift;
+    return (x * reduced + ((int64_t)1 << (total - 1))) >> total;
+}
+
+/* The same with all bits of the multiplier and one rounding, halves up: |x| < 2^47 and shift -31..7, or
+ * |x| < 2^31 and shift -31..30. */
+static inline int64_t nn_multiply_once(int64_t x, int32_t multiplier, int32_t shift) {
+    const int32_t right = 31 - shift;
+    const int64_t high = (x >> 31) * multiplier; /* x * multiplier = high * 2^31 + low - half */
+    const int64_t low = (x & INT32_MAX) * multiplier + ((int64_t)1 << (right - 1));
+    return right >= 31 ? (high + (low >> 31)) >> (right - 31)
+                       : high * ((int64_t)1 << (31 - right)) + (low >> right);
+}
+
+/* clamp(y + zero, min, max); min, max and zero inside 16 bits. */
+static inline int32_t nn_offset(int64_t y, int32_t zero, int32_t min, int32_t max) {
+    return y < min - zero ? min : y > max - zero ? max : (int32_t)y + zero;
+}
+
+/* Output of filter f. */
+static inline int32_t nn_affine_i32(int32_t acc, const nn_requant_affine *requant, uint32_t f) {
+    const int32_t y = nn_multiply_i32(acc, requant->multipliers[f], requant->shifts[f]);
+    return nn_offset(y, requant->zero_point, requant->min, requant->max);
+}
+
+static inline int32_t nn_affine_i64(int64_t acc, const nn_requant_affine *requant, uint32_t f) {
+    const int64_t y = nn_multiply_i64(acc, requant->multipliers[f], requant->shifts[f]);
+    return nn_offset(y, requant->zero_point, requant->min, requant->max);
+}
+
+static inline int32_t nn_affine_once(int64_t acc, const nn_requant_affine *requant, uint32_t f) {
+    const int64_t y = nn_multiply_once(acc, requant->multipliers[f], requant->shifts[f]);
+    return nn_offset(y, requant->zero_point, requant->min, requant->max);
+}
+
+/* clamp(sum / count, min, max), halves away from zero; |sum| + count / 2 < 2^31. */
+static inline int32_t nn_divide_away(int32_t sum, int32_t count, int32_t min, int32_t max) {
+    const int32_t y = (sum > 0 ? sum + count / 2 : sum - count / 2) / count;
+    return y < min ? min : y > max ? max : y;
+}
+
+/* ---- Float ---- */
+
 /* Saturation without scaling: the float kernels' activation. NaN passes. */
 static inline float nn_clamp_f32(float value, const nn_range_f32 *range) {
     return value < range->min ? range->min : value > range->max ? range->max : value;
@@ -125,6 +214,11 @@ static inline int32_t nn_round_f32(float x, int32_t min, int32_t max) {
     const int32_t whole = (int32_t)x;    /* toward zero */
     const float rest = x - (float)whole; /* exact */
     return whole + (rest >= 0.5f) - (rest < -0.5f);
+}
+
+/* The same with halves away from zero. */
+static inline int32_t nn_round_away_f32(float x, int32_t min, int32_t max) {
+    return x < 0.0f ? -nn_round_f32(-x, -max, -min) : nn_round_f32(x, min, max);
 }
 
 #ifdef __cplusplus

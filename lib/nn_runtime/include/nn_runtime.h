@@ -8,7 +8,10 @@
  *   G       groups
  *   q8 q16  fixed point in int8_t, int16_t: real = q * 2^-frac; narrower formats (say 9 bits in int16_t)
  *           use the same kernels with tighter clamp bounds
+ *   a8 a16  affine integers: real = scale * (q - zero point)
  *   f32     float; sums run in the written order, multiply then add: same bits on host and target
+ *   _w8     int8_t weights with int16_t x and y
+ *   _packed weights of any width, packed in flash; x and y as usual
  *   _wide   same storage, 64-bit accumulator and bias
  *
  * Channels are last everywhere; one-dimensional data (T time steps) have H = 1 and W = T.
@@ -19,8 +22,9 @@
  *     state between calls, allocates or recurses.
  *   - y must not overlap an input unless the kernel says "in place"; then y may be exactly that input.
  *   - Dimensions are 1..65535; `count`, `rows`, `row`, `in` and `out` are 0..2^32-1 as memory allows.
- *   - Accumulators must not overflow. The caller has proved sum|w| * max|x| + |bias| <= 2^31 - 1 (wide:
- *     2^63 - 1) for every output channel. Beyond that any value is allowed: nn_requant.h rounds and clamps.
+ *   - Accumulators must not overflow. The caller has proved sum|w| * max(|x|, |x_zero|) + |bias| <= 2^31 - 1
+ *     (wide: 2^63 - 1) for every output channel. Beyond that any value is allowed: nn_requant.h rounds and
+ *     clamps.
  *
  * SPEC.md defines the numbers; nn_kernels.def lists every kernel.
  */
@@ -30,7 +34,7 @@
 #include <stdint.h>
 
 /* Raised whenever a declaration here changes meaning; generated models refuse another value. */
-#define NN_RUNTIME_API 1
+#define NN_RUNTIME_API 2
 
 #ifdef __cplusplus
 #define NN_RESTRICT __restrict
@@ -49,8 +53,9 @@ typedef enum {
 /* From accumulator to output: y = clamp(round(acc * 2^-shift), min, max). */
 typedef struct {
     int8_t shift; /* -31..31, with a 64-bit accumulator -31..62; negative is a multiplication by 2^-shift */
-    uint8_t rounding; /* an nn_rounding */
-    int32_t min, max; /* min <= max, both inside the output type; a fused ReLU is min = 0 */
+    uint8_t rounding;     /* an nn_rounding */
+    int32_t min, max;     /* min <= max, both inside the output type; a fused ReLU is zero's stored value */
+    const int8_t *shifts; /* convolution and dense: one shift a filter [F] instead of `shift`, or NULL */
 } nn_requant;
 
 /* Output of float kernels: y = acc < min ? min : acc > max ? max : acc. NaN stays NaN.
@@ -64,7 +69,7 @@ typedef struct {
  *   row     oh * stride_h - pad_top  + kh * dilation_h
  *   column  ow * stride_w - pad_left + kw * dilation_w
  *
- * and zero outside the input; padding at the bottom and right is what out_h and out_w imply.
+ * and x_zero outside the input; padding at the bottom and right is what out_h and out_w imply.
  * Requires: groups divides in_c and out_c; out_h * stride_h and out_w * stride_w below 2^31. */
 typedef struct {
     uint16_t in_h, in_w, in_c;
@@ -74,6 +79,7 @@ typedef struct {
     uint16_t dilation_h, dilation_w;
     uint16_t pad_top, pad_left;
     uint16_t groups;
+    int16_t x_zero; /* stored value of x that means 0; f32: not looked at */
 } nn_conv_shape;
 
 /* x [in_h][in_w][channels] -> y [out_h][out_w][channels]; windows as in nn_conv_shape with dilation 1. */
@@ -103,7 +109,10 @@ typedef void (*nn_observer_t)(void *context, uint32_t layer, const void *output,
  *   y     [out_h][out_w][F]
  *
  * out() is the requantization or the float clamp. groups = C with F = m * C is a depthwise convolution of
- * multiplier m. Fastest with groups = 1 and dilation_w = 1. */
+ * multiplier m. Fastest with groups = 1 and dilation_w = 1.
+ *
+ * Where zero is stored as x_zero, x means x - x_zero: the caller subtracts x_zero * (sum over kh, kw, c of
+ * w[f]) from bias[f]. */
 void nn_conv_q8(const int8_t *NN_RESTRICT x, const int8_t *NN_RESTRICT w, const int32_t *NN_RESTRICT bias,
                 const nn_conv_shape *shape, const nn_requant *requant, int8_t *NN_RESTRICT y);
 void nn_conv_q8_wide(const int8_t *NN_RESTRICT x, const int8_t *NN_RESTRICT w,
@@ -114,6 +123,12 @@ void nn_conv_q16(const int16_t *NN_RESTRICT x, const int16_t *NN_RESTRICT w, con
 void nn_conv_q16_wide(const int16_t *NN_RESTRICT x, const int16_t *NN_RESTRICT w,
                       const int64_t *NN_RESTRICT bias, const nn_conv_shape *shape, const nn_requant *requant,
                       int16_t *NN_RESTRICT y);
+void nn_conv_q16_w8(const int16_t *NN_RESTRICT x, const int8_t *NN_RESTRICT w,
+                    const int32_t *NN_RESTRICT bias, const nn_conv_shape *shape, const nn_requant *requant,
+                    int16_t *NN_RESTRICT y);
+void nn_conv_q16_w8_wide(const int16_t *NN_RESTRICT x, const int8_t *NN_RESTRICT w,
+                         const int64_t *NN_RESTRICT bias, const nn_conv_shape *shape,
+                         const nn_requant *requant, int16_t *NN_RESTRICT y);
 void nn_conv_f32(const float *NN_RESTRICT x, const float *NN_RESTRICT w, const float *NN_RESTRICT bias,
                  const nn_conv_shape *shape, const nn_range_f32 *range, float *NN_RESTRICT y);
 
@@ -132,8 +147,46 @@ void nn_dense_q16(const int16_t *NN_RESTRICT x, const int16_t *NN_RESTRICT w, co
 void nn_dense_q16_wide(const int16_t *NN_RESTRICT x, const int16_t *NN_RESTRICT w,
                        const int64_t *NN_RESTRICT bias, uint32_t in, uint32_t out, const nn_requant *requant,
                        int16_t *NN_RESTRICT y);
+void nn_dense_q16_w8(const int16_t *NN_RESTRICT x, const int8_t *NN_RESTRICT w,
+                     const int32_t *NN_RESTRICT bias, uint32_t in, uint32_t out, const nn_requant *requant,
+                     int16_t *NN_RESTRICT y);
+void nn_dense_q16_w8_wide(const int16_t *NN_RESTRICT x, const int8_t *NN_RESTRICT w,
+                          const int64_t *NN_RESTRICT bias, uint32_t in, uint32_t out,
+                          const nn_requant *requant, int16_t *NN_RESTRICT y);
 void nn_dense_f32(const float *NN_RESTRICT x, const float *NN_RESTRICT w, const float *NN_RESTRICT bias,
                   uint32_t in, uint32_t out, const nn_range_f32 *range, float *NN_RESTRICT y);
+
+/* ---- Convolution and dense with packed weights ----
+ *
+ * The same sums. Each weight takes w_bits bits, 2..16, in flash: two's complement, least significant bit
+ * first, one after the other in the order of w above; each filter begins with a new byte.
+ *
+ * The convolution unpacks a weight once for up to 8 positions side by side: slow with groups or dilation_w
+ * above 1 and with few positions. */
+void nn_conv_q8_packed(const int8_t *NN_RESTRICT x, const uint8_t *NN_RESTRICT w, uint32_t w_bits,
+                       const int32_t *NN_RESTRICT bias, const nn_conv_shape *shape, const nn_requant *requant,
+                       int8_t *NN_RESTRICT y);
+void nn_conv_q8_packed_wide(const int8_t *NN_RESTRICT x, const uint8_t *NN_RESTRICT w, uint32_t w_bits,
+                            const int64_t *NN_RESTRICT bias, const nn_conv_shape *shape,
+                            const nn_requant *requant, int8_t *NN_RESTRICT y);
+void nn_conv_q16_packed(const int16_t *NN_RESTRICT x, const uint8_t *NN_RESTRICT w, uint32_t w_bits,
+                        const int32_t *NN_RESTRICT bias, const nn_conv_shape *shape,
+                        const nn_requant *requant, int16_t *NN_RESTRICT y);
+void nn_conv_q16_packed_wide(const int16_t *NN_RESTRICT x, const uint8_t *NN_RESTRICT w, uint32_t w_bits,
+                             const int64_t *NN_RESTRICT bias, const nn_conv_shape *shape,
+                             const nn_requant *requant, int16_t *NN_RESTRICT y);
+void nn_dense_q8_packed(const int8_t *NN_RESTRICT x, const uint8_t *NN_RESTRICT w, uint32_t w_bits,
+                        const int32_t *NN_RESTRICT bias, uint32_t in, uint32_t out, const nn_requant *requant,
+                        int8_t *NN_RESTRICT y);
+void nn_dense_q8_packed_wide(const int8_t *NN_RESTRICT x, const uint8_t *NN_RESTRICT w, uint32_t w_bits,
+                             const int64_t *NN_RESTRICT bias, uint32_t in, uint32_t out,
+                             const nn_requant *requant, int8_t *NN_RESTRICT y);
+void nn_dense_q16_packed(const int16_t *NN_RESTRICT x, const uint8_t *NN_RESTRICT w, uint32_t w_bits,
+                         const int32_t *NN_RESTRICT bias, uint32_t in, uint32_t out,
+                         const nn_requant *requant, int16_t *NN_RESTRICT y);
+void nn_dense_q16_packed_wide(const int16_t *NN_RESTRICT x, const uint8_t *NN_RESTRICT w, uint32_t w_bits,
+                              const int64_t *NN_RESTRICT bias, uint32_t in, uint32_t out,
+                              const nn_requant *requant, int16_t *NN_RESTRICT y);
 
 /* ---- Maximum pooling ----
  *
@@ -205,6 +258,75 @@ void nn_softmax_q8(const int8_t *x, uint32_t rows, uint32_t row, int8_t frac_in,
 void nn_softmax_q16(const int16_t *x, uint32_t rows, uint32_t row, int8_t frac_in, int8_t frac_out,
                     int16_t *y);
 void nn_softmax_f32(const float *x, uint32_t rows, uint32_t row, float *y);
+
+/* ---- Affine integers ----
+ *
+ * The quantization specification of TensorFlow Lite, bit for bit with its reference kernels:
+ * real = scale * (q - zero point). a8: x, y and w int8_t, bias int32_t. a16: x and y int16_t with zero point
+ * 0, w int8_t, bias and accumulator int64_t. Weights have zero point 0 and a scale for each filter. A
+ * multiplier is a real number m as multiplier * 2^(shift - 31), multiplier 0 or 2^29..2^31 - 1 (m usually
+ * below 1, shift -31..30). Maximum pooling, copy and fill of the same integers are those of q8 and q16. */
+
+/* From accumulator to output: y = clamp(zero_point + acc * m[f], min, max). */
+typedef struct {
+    const int32_t *multipliers; /* [F]; [1] where the kernel says so */
+    const int8_t *shifts;       /* as many; in nn_conv_a16 and nn_dense_a16 -31..7 */
+    int32_t zero_point;
+    int32_t min, max;
+} nn_requant_affine;
+
+/* Convolution and dense as above; x_zero is the zero point of x. Requires |acc| < 2^31, a16: 2^47. */
+void nn_conv_a8(const int8_t *NN_RESTRICT x, const int8_t *NN_RESTRICT w, const int32_t *NN_RESTRICT bias,
+                const nn_conv_shape *shape, const nn_requant_affine *requant, int8_t *NN_RESTRICT y);
+void nn_conv_a16(const int16_t *NN_RESTRICT x, const int8_t *NN_RESTRICT w, const int64_t *NN_RESTRICT bias,
+                 const nn_conv_shape *shape, const nn_requant_affine *requant, int16_t *NN_RESTRICT y);
+void nn_dense_a8(const int8_t *NN_RESTRICT x, const int8_t *NN_RESTRICT w, const int32_t *NN_RESTRICT bias,
+                 uint32_t in, uint32_t out, const nn_requant_affine *requant, int8_t *NN_RESTRICT y);
+void nn_dense_a16(const int16_t *NN_RESTRICT x, const int8_t *NN_RESTRICT w, const int64_t *NN_RESTRICT bias,
+                  uint32_t in, uint32_t out, const nn_requant_affine *requant, int16_t *NN_RESTRICT y);
+
+/* Addition: with L = 20 (a8) or 15 (a16),
+ * y[i] = clamp(zero_point + m * (m_a * ((a[i] - zero_a) * 2^L) + m_b * ((b[i] - zero_b) * 2^L)), min, max).
+ * No shift is positive; m_a + m_b <= 1. In place on a or on b. */
+typedef struct {
+    int32_t zero_a, zero_b;
+    int32_t multiplier_a, multiplier_b, multiplier;
+    int8_t shift_a, shift_b, shift;
+    int32_t zero_point;
+    int32_t min, max;
+} nn_add_affine;
+
+void nn_add_a8(const int8_t *a, const int8_t *b, uint32_t count, const nn_add_affine *add, int8_t *y);
+void nn_add_a16(const int16_t *a, const int16_t *b, uint32_t count, const nn_add_affine *add, int16_t *y);
+
+/* Average pooling as above, x and y with one scale and zero point: clamp(sum / count, min, max), halves away
+ * from zero. At most 2^23 (a8) or 32768 (a16) elements in a window. */
+void nn_pool_avg_a8(const int8_t *x, const nn_pool_shape *shape, int8_t min, int8_t max, int8_t *y);
+void nn_pool_avg_a16(const int16_t *x, const nn_pool_shape *shape, int16_t min, int16_t max, int16_t *y);
+
+/* Mean over positions into a scale and zero point of its own: y[c] = clamp(zero_point + m[0] * sum of
+ * (x[i][c] - zero), min, max) over i < positions; 1/positions is in m[0]. The sum fits int32_t. In place. */
+void nn_mean_a8(const int8_t *x, uint32_t positions, uint32_t channels, int32_t zero,
+                const nn_requant_affine *requant, int8_t *y);
+void nn_mean_a16(const int16_t *x, uint32_t positions, uint32_t channels, int32_t zero,
+                 const nn_requant_affine *requant, int16_t *y);
+
+/* Copy as above into another scale and zero point: y = clamp(zero_point + m[0] * (x - zero), min, max). In
+ * place when y_stride = row. */
+void nn_requantize_a8(const int8_t *x, uint32_t rows, uint32_t row, uint32_t y_stride, int32_t zero,
+                      const nn_requant_affine *requant, int8_t *y);
+void nn_requantize_a16(const int16_t *x, uint32_t rows, uint32_t row, uint32_t y_stride, int32_t zero,
+                       const nn_requant_affine *requant, int16_t *y);
+
+/* Softmax of each row. In place.
+ * a8: y has scale 1/256 and zero point -128; multiplier and left bring differences of x to Q5.26, those below
+ * `smallest` (<= 0) count as e^-infinity; at most 4095 elements a row.
+ * a16: y has scale 1/32768; multiplier and shift bring differences to steps of 10/65535; at most 65535 a row.
+ */
+void nn_softmax_a8(const int8_t *x, uint32_t rows, uint32_t row, int32_t multiplier, int32_t left,
+                   int32_t smallest, int8_t *y);
+void nn_softmax_a16(const int16_t *x, uint32_t rows, uint32_t row, int32_t multiplier, int32_t shift,
+                    int16_t *y);
 
 /* ---- Helpers ---- */
 

@@ -30,6 +30,30 @@ void nn_to_float_q16(const int16_t *x, uint32_t count, int8_t frac, float *y) {
     }
 }
 
+void nn_from_float_a8(const float *x, uint32_t count, float scale, int32_t zero, int8_t *y) {
+    for (uint32_t i = 0; i < count; i++) {
+        y[i] = (int8_t)(nn_round_away_f32(x[i] / scale, INT8_MIN - zero, INT8_MAX - zero) + zero);
+    }
+}
+
+void nn_from_float_a16(const float *x, uint32_t count, float scale, int32_t zero, int16_t *y) {
+    for (uint32_t i = 0; i < count; i++) {
+        y[i] = (int16_t)(nn_round_away_f32(x[i] / scale, INT16_MIN - zero, INT16_MAX - zero) + zero);
+    }
+}
+
+void nn_to_float_a8(const int8_t *x, uint32_t count, float scale, int32_t zero, float *y) {
+    for (uint32_t i = 0; i < count; i++) {
+        y[i] = (float)(x[i] - zero) * scale;
+    }
+}
+
+void nn_to_float_a16(const int16_t *x, uint32_t count, float scale, int32_t zero, float *y) {
+    for (uint32_t i = 0; i < count; i++) {
+        y[i] = (float)(x[i] - zero) * scale;
+    }
+}
+
 /* The next state as a signed number; two's complement without an implementation-defined conversion. */
 static int32_t next(uint32_t *state) {
     *state = *state * 1664525u + 1013904223u;

@@ -20,6 +20,7 @@ from microai.codegen.ops.conv import Conv, Window
 from microai.codegen.ops.dense import Dense
 from microai.codegen.ops.pool import MaxPool
 from microai.codegen.pipeline import Compiled, compile_graph
+from microai.codegen.quantize.affine import AffineScheme
 from microai.codegen.quantize.fixed_point import FixedPoint
 from microai.codegen.reference import stored, tensors
 from microai.codegen.render import render
@@ -36,7 +37,18 @@ SCHEMES = {
     "int16 Q7.9": FixedPoint(16, "network", 9),
     "9 bits": FixedPoint(9),
     "4 bits": FixedPoint(4),
+    "int8 per filter": FixedPoint(8, "filter"),
+    "int16 per filter trunc": FixedPoint(16, "filter", rounding=Rounding.TRUNC),
+    "int8 unsigned": FixedPoint(8, "filter", unsigned=True),
+    "int16 unsigned floor": FixedPoint(16, rounding=Rounding.FLOOR, unsigned=True),
+    "w8 a16": FixedPoint(16, "filter", weight_bits=8),
+    "w5 a8": FixedPoint(8, "filter", weight_bits=5, unsigned=True),
+    "w11 a8": FixedPoint(8, weight_bits=11),
+    "w3 a16": FixedPoint(16, "filter", weight_bits=3),
+    "9 bits unpacked unsigned": FixedPoint(9, "filter", packed=False, unsigned=True),
     "int8 negative fraction bits": FixedPoint(8, "network", -1),
+    "affine8": AffineScheme(8),
+    "affine16x8": AffineScheme(16),
 }
 SANITIZE = ("-fsanitize=address,undefined", "-fno-sanitize-recover=all", "-g")
 MAIN = """
@@ -108,7 +120,7 @@ def test_host_c_equals_reference(
 
 
 @settings(parent=slow, max_examples=4)
-@pytest.mark.parametrize("name", ["float32", "int8", "int16"])
+@pytest.mark.parametrize("name", ["float32", "int8", "int16", "affine8", "affine16x8"])
 @given(graph=graphs())
 def test_sanitizers_find_nothing(name: str, tmp_path_factory: pytest.TempPathFactory, graph: Graph) -> None:
     """Address and undefined-behaviour sanitizers over the self-test, which must succeed."""
@@ -141,7 +153,7 @@ def test_accumulator_bound_is_reached_and_holds(tmp_path: Path) -> None:
     assert np.array_equal(host.run([lowest])[0], tensors(result.quantized, [lowest])["y"])
 
 
-@pytest.mark.parametrize("kind", ["float32", "int8", "int16"])
+@pytest.mark.parametrize("kind", ["float32", "int8", "int16", "affine8"])
 def test_golden_files(kind: str, golden: Path, update_golden: bool) -> None:
     """The generated text as committed under test/golden (`pytest --update-golden` rewrites it)."""
     files = render(compiled(SCHEMES[kind]).program)
@@ -229,7 +241,7 @@ def test_header_works_in_cpp(tmp_path: Path) -> None:
 
 @pytest.mark.skipif(shutil.which("arm-none-eabi-gcc") is None, reason="needs arm-none-eabi-gcc, see README")
 @settings(parent=slow, max_examples=3)
-@pytest.mark.parametrize("name", ["float32", "int8", "int16"])
+@pytest.mark.parametrize("name", ["float32", "int8", "int16", "affine8", "affine16x8"])
 @given(graph=graphs())
 def test_no_double_and_no_heap_on_target(
     name: str, tmp_path_factory: pytest.TempPathFactory, graph: Graph

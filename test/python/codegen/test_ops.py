@@ -13,7 +13,7 @@ import numpy as np
 import pytest
 from hypothesis import assume, given, settings
 from hypothesis import strategies as st
-from microai.codegen.formats import Fixed, Format, fixed_for, integer_bits
+from microai.codegen.formats import Fixed, FixedWeights, Format, fixed_for, integer_bits
 from microai.codegen.graph import Graph, Node, TensorType
 from microai.codegen.ops.add import Add
 from microai.codegen.ops.base import NONE, RELU, Accumulator, Activation, FixedFormats, FloatOp, hwc
@@ -48,7 +48,7 @@ def requantized(value: Fraction, activation: Activation, output: Fixed, rounding
     for bound, clip in ((activation.low, max), (activation.high, min)):
         if bound is not None:
             q = clip(q, rounded(Fraction(bound) * power(output.frac), Rounding.NEAREST))
-    return min(max(q, output.low), output.high)
+    return min(max(q + output.zero, output.low), output.high)
 
 
 def taps(window: Window, shape: tuple[int, ...], oh: int, ow: int) -> Iterator[tuple[int, int, int, int]]:
@@ -104,9 +104,34 @@ def formats(draw: Any, inputs: int = 1, weights: bool = False) -> FixedFormats:
     return FixedFormats(
         tuple(fixed() for _ in range(inputs)),
         fixed(),
-        fixed() if weights else None,
+        FixedWeights(draw(st.sampled_from([2, 5, 8, 9, 16])), (draw(st.integers(-2, bits + 2)),))
+        if weights
+        else None,
         draw(st.sampled_from([Rounding.NEAREST, Rounding.TRUNC])),
         draw(ROUNDINGS),
+    )
+
+
+def with_filters(f: FixedFormats, filters: int, act: Activation, rng: np.random.Generator) -> FixedFormats:
+    """The formats of sums of products with, at random, a scale for each filter and unsigned input and output."""
+    assert f.weights is not None
+    (source,), output, fracs = f.inputs, f.output, f.weights.fracs
+    if rng.random() < 0.5:
+        fracs = tuple((fracs[0] + rng.integers(0, 4, filters)).tolist())
+    whole = source.frac + min(fracs) - output.frac > -output.bits  # the zero point is an integer
+    unsigned = act.low == 0 and whole and f.rounding is not Rounding.TRUNC and rng.random() < 0.5
+    return replace(
+        f,
+        inputs=(replace(source, unsigned=bool(rng.random() < 0.5)),),
+        output=replace(output, unsigned=unsigned),
+        weights=replace(f.weights, fracs=fracs),
+    )
+
+
+def integer_bias(bias: np.ndarray, fracs: np.ndarray) -> np.ndarray:
+    """Real bias [F] at the accumulator's scale, to nearest, as Python integers."""
+    return np.array(
+        [math.floor(math.ldexp(b, int(n)) + 0.5) for b, n in zip(bias, fracs, strict=True)], object
     )
 
 
@@ -153,22 +178,28 @@ def test_convolution_in_integers(
     """Equal to the exact rational sum, rounded once; and the accumulator stays below its proven bound."""
     (window, extents), rng = place, np.random.default_rng(seed)
     assert f.weights is not None
-    kernel = rng.normal(size=(2 * groups, *window.kernel, depth)) * f.weights.step * f.weights.magnitude / 2
-    bias = rng.normal(size=2 * groups) * f.inputs[0].step
-    op = Conv(kernel.astype(np.float32), bias.astype(np.float32), window, groups, act).to_fixed(f, [()])
+    f = with_filters(f, 2 * groups, act, rng)
+    assert f.weights is not None
+    unit = f.weights.of_filter(0)
+    kernel = rng.normal(size=(2 * groups, *window.kernel, depth)) * unit.step * unit.magnitude / 2
+    bias = (rng.normal(size=2 * groups) * f.inputs[0].step).astype(np.float32)
+    op = Conv(kernel.astype(np.float32), bias, window, groups, act).to_fixed(f, [()])
     x = integers(rng, f.inputs[0], *extents, groups * depth)
-    scale = f.inputs[0].frac + f.weights.frac
-    sums = conv_by_loops(
-        x.astype(object),
-        op.kernel.astype(object),
-        op.bias.astype(object),
-        window,
-        groups,  # type: ignore[attr-defined]
-    )
-    assert np.abs(sums).max() <= op.accumulator.bound  # type: ignore[attr-defined]
+    scales = np.broadcast_to(f.inputs[0].frac + np.array(f.weights.fracs), 2 * groups)
+    shifted = x.astype(object) - f.inputs[0].zero
+    weights = op.kernel.astype(object)
+    sums = conv_by_loops(shifted, weights, integer_bias(bias, scales), window, groups)
     (y,) = op.run([x[np.newaxis]])
-    for found, total in zip(y.ravel(), sums.ravel(), strict=True):
-        assert found == requantized(Fraction(int(total)) * power(-scale), act, f.output, f.rounding)
+    for (*_, i), total in np.ndenumerate(sums):
+        value = Fraction(int(total)) * power(-int(scales[i]))
+        assert y[(*_, i)] == requantized(value, act, f.output, f.rounding)
+    height, width = extents
+    top, bottom, left, right = window.padding
+    padded = np.full((height + top + bottom, width + left + right, groups * depth), f.inputs[0].zero, object)
+    padded[top : top + height, left : left + width] = x
+    inside = replace(window, padding=(0, 0, 0, 0))
+    accumulators = conv_by_loops(padded, weights, op.bias.astype(object), inside, groups)
+    assert np.abs(accumulators).max() <= op.accumulator.bound
 
 
 @settings(max_examples=40, deadline=None)
@@ -176,7 +207,10 @@ def test_convolution_in_integers(
 def test_dense_in_floats_and_integers(c: int, n: int, f: FixedFormats, act: Activation, seed: int) -> None:
     rng = np.random.default_rng(seed)
     assert f.weights is not None
-    kernel = (rng.normal(size=(n, c)) * f.weights.step * f.weights.magnitude / 2).astype(np.float32)
+    f = with_filters(f, n, act, rng)
+    assert f.weights is not None
+    unit = f.weights.of_filter(0)
+    kernel = (rng.normal(size=(n, c)) * unit.step * unit.magnitude / 2).astype(np.float32)
     bias = (rng.normal(size=n) * f.inputs[0].step).astype(np.float32)
     op = Dense(kernel, bias, act)
     real = rng.normal(size=(2, c)).astype(np.float32)
@@ -185,10 +219,12 @@ def test_dense_in_floats_and_integers(c: int, n: int, f: FixedFormats, act: Acti
     fixed = op.to_fixed(f, [()])
     x = integers(rng, f.inputs[0], 2, c)
     np.testing.assert_array_equal(fixed.kernel, f.weights.quantize(kernel, f.weight_rounding))
+    scales = np.broadcast_to(f.inputs[0].frac + np.array(f.weights.fracs), n)
     for i, j in np.ndindex(2, n):
-        total = int(fixed.bias[j]) + sum(int(a) * int(b) for a, b in zip(x[i], fixed.kernel[j], strict=True))
-        assert abs(total) <= fixed.accumulator.bound
-        value = Fraction(total) * power(-f.inputs[0].frac - f.weights.frac)
+        pairs = [(int(a), int(b)) for a, b in zip(x[i], fixed.kernel[j], strict=True)]
+        assert abs(int(fixed.bias[j]) + sum(a * b for a, b in pairs)) <= fixed.accumulator.bound
+        total = integer_bias(bias, scales)[j] + sum((a - f.inputs[0].zero) * b for a, b in pairs)
+        value = Fraction(total) * power(-int(scales[j]))
         assert fixed.run([x])[i, j] == requantized(value, act, f.output, f.rounding)
 
 
@@ -253,6 +289,33 @@ def test_addition_in_integers(f: FixedFormats, act: Activation, seed: int) -> No
         total = int(p) * power(-f.inputs[0].frac) + int(q) * power(-f.inputs[1].frac)
         assert found == requantized(total, act, f.output, f.rounding)
         assert abs(total) * power(max(fmt.frac for fmt in f.inputs)) <= op.accumulator.bound
+
+
+@pytest.mark.parametrize(
+    ("signs", "fracs", "fits"),
+    [
+        ("usu", (3, 5, 3), True),  # a shortcut after ReLU plus a branch
+        ("suu", (1, 4, 4), True),
+        ("uuu", (4, 4, 3), True),
+        ("uus", (4, 4, 3), False),
+        ("usu", (4, 5, 3), False),
+        ("sss", (4, 5, 3), True),
+    ],
+)
+@pytest.mark.parametrize("rounding", [Rounding.NEAREST, Rounding.FLOOR])
+def test_unsigned_operands_of_an_addition(
+    signs: str, fracs: tuple[int, ...], fits: bool, rounding: Rounding
+) -> None:
+    """Where the zero points cancel every pair of stored numbers gives the exact sum, rounded once."""
+    a, b, y = (Fixed(4, frac, sign == "u") for frac, sign in zip(fracs, signs, strict=True))
+    op = Add(RELU)
+    assert op.takes_unsigned((a, b), y) is fits
+    if fits:
+        fixed = op.to_fixed(FixedFormats((a, b), y, None, rounding, rounding), [(), ()])
+        stored = np.array(list(itertools.product(range(-8, 8), repeat=2))).T
+        for p, q, found in zip(*stored, fixed.run(list(stored)), strict=True):
+            total = (int(p) - a.zero) * power(-a.frac) + (int(q) - b.zero) * power(-b.frac)
+            assert found == requantized(total, RELU, y, rounding)
 
 
 def test_operands_too_far_apart_are_refused() -> None:

@@ -30,6 +30,7 @@ class ConvShape:
     pad_top: int
     pad_left: int
     groups: int
+    x_zero: int = 0
 
 
 @dataclass(frozen=True)
@@ -76,6 +77,13 @@ def finish(acc: Array, out: Requant | Range, dtype: type[np.generic]) -> Array:
     return np.array([requant_exact(int(a), out) for a in acc.reshape(-1)], dtype).reshape(acc.shape)
 
 
+def finish_filters(acc: Array, out: Requant | Range, dtype: type[np.generic]) -> Array:
+    """The last step of convolution and dense: accumulators [..., F]."""
+    if isinstance(out, Range):
+        return finish(acc, out, dtype)
+    return np.stack([finish(acc[..., f], out.of_filter(f), dtype) for f in range(acc.shape[-1])], axis=-1)
+
+
 def inside(out: int, stride: int, pad: int, tap: int, size: int) -> tuple[list[int], list[int]]:
     """Output positions along one axis whose tap (times dilation) lies inside the input, and where it lies."""
     pairs = [(o, o * stride - pad + tap) for o in range(out)]
@@ -84,7 +92,13 @@ def inside(out: int, stride: int, pad: int, tap: int, size: int) -> tuple[list[i
 
 
 def conv(x: Array, w: Array, bias: Array, s: ConvShape) -> Array:
-    """Accumulators [out_h, out_w, F] of the convolution of x [H, W, C] with w [F, KH, KW, C/G]."""
+    """Accumulators [out_h, out_w, F] of the convolution of x [H, W, C] with w [F, KH, KW, C/G].
+
+    x is s.x_zero in the padding: the sum over all taps is that of x - x_zero, which is 0 there, and
+    x_zero * (sum of w).
+    """
+    if s.x_zero:
+        x, bias = x - s.x_zero, bias + s.x_zero * w.sum(axis=(1, 2, 3))
     acc = np.tile(bias, (s.out_h, s.out_w, 1))
     first_channel = np.arange(s.out_c) // (s.out_c // s.groups) * (s.in_c // s.groups)
     for kh in range(s.k_h):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 from typing import Any, TypeAlias
 
 import numpy as np
@@ -46,6 +47,7 @@ def conv_shapes(draw: Draw) -> ConvShape:
         *(h[1], w[1], groups * filters),
         *(h[2], w[2], h[3], w[3], h[4], w[4], h[5], w[5]),
         groups,
+        draw(st.sampled_from([0, 0, -128, 127, 3])),
     )
 
 
@@ -68,6 +70,16 @@ def outs(draw: Draw, kind: Kind, shifts: tuple[int, int]) -> Requant | Range:
         st.sampled_from([(-highest - 1, highest), (0, highest), (-highest // 3, highest // 5), (3, 3)])
     )
     return Requant(draw(st.integers(*shifts)), draw(st.sampled_from(Rounding)), low, high)
+
+
+@st.composite
+def filter_outs(draw: Draw, kind: Kind, shifts: tuple[int, int], filters: int) -> Requant | Range:
+    """An output format of a convolution or dense layer, often with a shift for each filter."""
+    out = draw(outs(kind, shifts))
+    if isinstance(out, Range) or draw(st.booleans()):
+        return out
+    own = draw(st.lists(st.integers(*shifts), min_size=filters, max_size=filters))
+    return replace(out, shifts=tuple(own))
 
 
 def numbers(rng: np.random.Generator, shape: tuple[int, ...], kind: Kind, bits: int) -> Array:

@@ -13,7 +13,7 @@ import pytest
 from microai.codegen.host import compile_c, compiler_flags, runtime_sources
 from microai.codegen.kernels import kernel_table, runtime_folder
 
-from .library import KINDS, STORAGE_KINDS, Library
+from .library import AFFINE_KINDS, KINDS, STORAGE_KINDS, Library
 
 INCLUDE = runtime_folder() / "include"
 C_TESTS = runtime_folder().parents[1] / "test" / "test_kernels"
@@ -28,6 +28,11 @@ def test_table_is_complete() -> None:
         for kind in STORAGE_KINDS
     }
     tested.add(("add", "q16_wide"))
+    tested |= {
+        (op, kind.name)
+        for op in ("conv", "dense", "add", "pool_avg", "mean", "requantize", "softmax")
+        for kind in AFFINE_KINDS
+    }
     functions = kernel_table().functions
     assert set(functions) == tested
     assert all(name == f"nn_{op}_{kind}" for (op, kind), name in functions.items())

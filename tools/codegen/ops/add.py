@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 import numpy as np
 
-from ..formats import Array
+from ..formats import Array, Fixed
 from .base import (
     NONE,
     Accumulator,
@@ -55,6 +56,12 @@ class Add(FloatOp):
 
     def with_activation(self, activation: Activation) -> FloatOp:
         return replace(self, activation=self.activation.then(activation))
+
+    def takes_unsigned(self, inputs: Sequence[Fixed], output: Fixed) -> bool:
+        """Where the zero points cancel, as when an unsigned operand and the output share a format."""
+        frac = max(source.frac for source in inputs)
+        zeros = sum(math.ldexp(source.zero, frac - source.frac) for source in inputs)
+        return zeros == math.ldexp(output.zero, frac - output.frac)
 
     def to_fixed(self, formats: FixedFormats, shapes: Sequence[Shape]) -> FixedAdd:
         a, b = formats.inputs

@@ -14,13 +14,18 @@ from typing import TYPE_CHECKING, Any, ClassVar, TypeAlias
 
 import numpy as np
 
-from ..formats import Array, Fixed, Float32, Format
+from ..formats import Array, Fixed, FixedWeights, Float32, Format
 from ..requant import Rounding, requant
 
 if TYPE_CHECKING:
     from ..lower import CallBuilder
 
 Shape: TypeAlias = tuple[int, ...]
+
+
+def same_format(inputs: Sequence[Fixed], output: Fixed) -> bool:
+    """Whether stored integers pass as they are, whatever number they mean."""
+    return all(source == output for source in inputs)
 
 
 def elements(shape: Shape) -> int:
@@ -93,18 +98,29 @@ RELU = Activation(low=0.0)
 
 @dataclass(frozen=True)
 class Requant:
-    """``y = clamp(round(acc * 2**-shift), low, high)``: from the accumulator to the stored output."""
+    """``y = clamp(round(acc * 2**-shift), low, high)``: from the accumulator to the stored output.
+
+    `shifts`: one shift for each filter (last axis of the accumulator) in place of `shift`; empty: `shift` for
+    all.
+    """
 
     shift: int
     rounding: Rounding
     low: int
     high: int
+    shifts: tuple[int, ...] = ()
 
     def __call__(self, accumulator: Array) -> Array:
-        return requant(accumulator, self.shift, self.rounding, self.low, self.high)
+        if not self.shifts:
+            return requant(accumulator, self.shift, self.rounding, self.low, self.high)
+        y = np.empty(accumulator.shape, np.int64)
+        for shift in set(self.shifts):
+            filters = np.array(self.shifts) == shift
+            y[..., filters] = requant(accumulator[..., filters], shift, self.rounding, self.low, self.high)
+        return y
 
     def c_fields(self) -> dict[str, object]:
-        """Fields of the C structure nn_requant."""
+        """Fields of the C structure nn_requant, the table of shifts excepted."""
         return {
             ".shift": self.shift,
             ".rounding": f"NN_ROUND_{self.rounding.name}",
@@ -119,7 +135,7 @@ class FixedFormats:
 
     inputs: tuple[Fixed, ...]
     output: Fixed
-    weights: Fixed | None
+    weights: FixedWeights | None
     weight_rounding: Rounding
     rounding: Rounding
 
@@ -214,6 +230,10 @@ class FloatOp(Op):
     def weights(self) -> Array | None:
         """The array whose range sets the format of the weights, None without weights."""
         return None
+
+    def takes_unsigned(self, inputs: Sequence[Fixed], output: Fixed) -> bool:
+        """Whether the integer operation can compute in these formats, of which one is unsigned."""
+        return False
 
     @abstractmethod
     def to_fixed(self, formats: FixedFormats, shapes: Sequence[Shape]) -> Op:

@@ -8,7 +8,9 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from ..formats import Array
+from ..formats import Array, Fixed, FixedWeights
+from ..packing import pack_bits
+from ..requant import Rounding
 from .base import (
     NONE,
     Accumulator,
@@ -81,11 +83,14 @@ class Window:
         return text
 
 
-def convolve(x: Array, weights: Array, window: Window, groups: int) -> Array:
-    """Sums of products: x [N, H, W, C], weights [F, KH, KW, C/G] -> [N, OH, OW, F], in the type of x."""
+def convolve(x: Array, weights: Array, window: Window, groups: int, fill: float = 0) -> Array:
+    """Sums of products: x [N, H, W, C], weights [F, KH, KW, C/G] -> [N, OH, OW, F], in the type of x.
+
+    `fill` is what stands in the padding.
+    """
     n = len(x)
     filters, kh, kw, depth = weights.shape
-    view = window.windows(x)  # [N, OH, OW, C, KH, KW]
+    view = window.windows(x, fill)  # [N, OH, OW, C, KH, KW]
     oh, ow = view.shape[1:3]
     taps = view.transpose(0, 1, 2, 4, 5, 3).reshape(n * oh * ow, kh * kw, groups, depth)
     rows = taps.transpose(2, 0, 1, 3).reshape(groups, n * oh * ow, kh * kw * depth)
@@ -151,11 +156,24 @@ class Conv(FloatOp):
     def arrays(self) -> Mapping[str, Array]:
         return {"kernel": self.kernel, "bias": self.bias}
 
+    def takes_unsigned(self, inputs: Sequence[Fixed], output: Fixed) -> bool:
+        return sums_take_unsigned(self.activation, output)
+
     def to_fixed(self, formats: FixedFormats, shapes: Sequence[Shape]) -> FixedConv:
+        assert formats.weights is not None
         kernel, bias, requant, accumulator = fixed_parameters(
             self.kernel, self.bias, self.activation, formats
         )
-        return FixedConv(kernel, bias, self.window, self.groups, requant, accumulator=accumulator)
+        return FixedConv(
+            kernel,
+            bias,
+            self.window,
+            self.groups,
+            requant,
+            formats.weights,
+            formats.inputs[0],
+            accumulator=accumulator,
+        )
 
     def lower(self, call: CallBuilder) -> None:
         call.kernel(
@@ -174,7 +192,10 @@ class Conv(FloatOp):
 
 @dataclass(frozen=True, eq=False)
 class FixedConv(FixedOp):
-    """The convolution in integers; bias at the accumulator's scale ``frac_x + frac_w``."""
+    """The convolution in integers; bias at the accumulator's scale ``frac_x + frac_w``, zero points folded in.
+
+    weights, source: formats of the kernel and of the input.
+    """
 
     kind = "conv"
     kernel: Array
@@ -182,6 +203,8 @@ class FixedConv(FixedOp):
     window: Window
     groups: int
     requant: Requant
+    weights: FixedWeights
+    source: Fixed
     accumulator: Accumulator = field(kw_only=True)
 
     def infer(self, inputs: Sequence[Shape]) -> Shape:
@@ -191,7 +214,8 @@ class FixedConv(FixedOp):
         (x,) = inputs
         dtype = exact_type(self.accumulator.bound)
         image = x.reshape(len(x), *hwc(x.shape[1:])).astype(dtype)
-        sums = convolve(image, self.kernel.astype(dtype), self.window, self.groups).astype(np.int64)
+        sums = convolve(image, self.kernel.astype(dtype), self.window, self.groups, self.source.zero)
+        sums = sums.astype(np.int64)
         return self.requant(sums + self.bias.astype(np.int64)).reshape(len(x), *self.infer([x.shape[1:]]))
 
     def macs(self, inputs: Sequence[Shape], output: Shape) -> int:
@@ -202,16 +226,21 @@ class FixedConv(FixedOp):
         call.kernel(
             "conv",
             call.input(0),
-            call.table("kernel", self.kernel, f"[F={self.kernel.shape[0]}][KH][KW][C/G]"),
+            *weights_table(call, self.kernel, self.weights, self.source, "[KH][KW][C/G]"),
             call.table("bias", self.bias, "[F]"),
-            conv_shape(call, self.window, self.groups),
+            conv_shape(call, self.window, self.groups, self.source.zero),
             call.requant(self.requant),
             call.output(),
-            variant=self.accumulator.suffix,
+            variant=weights_variant(self.weights, self.source) + self.accumulator.suffix,
         )
 
     def describe(self) -> str:
-        return describe_conv(self.kernel, self.window, self.groups, "")
+        return f"{describe_conv(self.kernel, self.window, self.groups, '')}, w {self.weights}"
+
+
+def sums_take_unsigned(activation: Activation, output: Fixed) -> bool:
+    """Sums of products: any input; an unsigned output where the activation lets nothing below 0 pass."""
+    return not output.unsigned or (activation.low is not None and activation.low >= 0)
 
 
 def fixed_parameters(
@@ -219,24 +248,61 @@ def fixed_parameters(
 ) -> tuple[Array, Array, Requant, Accumulator]:
     """Integer weights, bias and requantization of a layer of sums of products, with the overflow proof.
 
-    kernel [F, ...], bias [F]. The bias is rounded to nearest at the accumulator's scale.
-    Raises ValueError when even 64 bits cannot hold the accumulator.
+    kernel [F, ...], bias [F]. The bias is rounded to nearest at the accumulator's scale; in it are the zero
+    points: ``sum w * (x - zero_x) + b + zero_y * 2**shift = sum w * x + bias``, which the requantization
+    brings to ``y`` with its zero point, since rounding commutes with adding an integer (toward zero does not:
+    no unsigned output then). Raises ValueError when even 64 bits cannot hold the accumulator.
     """
     assert formats.weights is not None
-    (source,) = formats.inputs
-    frac = source.frac + formats.weights.frac
+    (source,), output = formats.inputs, formats.output
+    fracs = source.frac + np.array(formats.weights.fracs)  # [1] or [F]
+    shifts = fracs - output.frac
     integers = formats.weights.quantize(kernel, formats.weight_rounding)
-    scaled = np.floor(np.ldexp(bias.astype(np.float64), frac) + 0.5)
+    scaled = np.floor(np.ldexp(bias.astype(np.float64), fracs) + 0.5)
     if np.abs(scaled).max(initial=0) >= 2.0**62:
-        raise ValueError(f"a bias of {np.abs(bias).max():g} at {frac} fraction bits does not fit 64 bits")
-    shift = frac - formats.output.frac
-    accumulator = Accumulator(bound_of(integers, scaled, source.magnitude))
-    requant = Requant(shift, formats.rounding, *activation.bounds(formats.output))
-    return integers, scaled.astype(accumulator.dtype), requant, accumulator
+        raise ValueError(
+            f"a bias of {np.abs(bias).max():g} at {fracs.max()} fraction bits does not fit 64 bits"
+        )
+    sums = integers.astype(np.int64).reshape(len(integers), -1).sum(axis=1)
+    zero = np.ldexp(float(output.zero), shifts)
+    assert not output.unsigned or (formats.rounding is not Rounding.TRUNC and (zero == np.floor(zero)).all())
+    total = scaled.astype(np.int64) - source.zero * sums + zero.astype(np.int64)
+    accumulator = Accumulator(bound_of(integers, total, source.magnitude))
+    requant = Requant(
+        int(shifts[0]),
+        formats.rounding,
+        *activation.bounds(output),
+        tuple(shifts.tolist()) if len(shifts) > 1 else (),
+    )
+    return integers, total.astype(accumulator.dtype), requant, accumulator
 
 
-def conv_shape(call: CallBuilder, window: Window, groups: int) -> str:
-    """The C structure nn_conv_shape of this call."""
+def weights_variant(weights: FixedWeights, source: Fixed) -> str:
+    """Suffix of the kernels that read weights of this format beside activations of that one."""
+    same_storage = (weights.bits <= 8) == (source.bytes == 1)
+    if weights.packed and weights.bits not in (8, 16):
+        return "_packed"
+    if same_storage:
+        return ""
+    return "_w8" if weights.bits <= 8 else "_packed"
+
+
+def weights_table(
+    call: CallBuilder, kernel: Array, weights: FixedWeights, source: Fixed, layout: str
+) -> tuple[str, ...]:
+    """Arguments of the kernel call for the weights [F, ...]: the table, and its width where it is packed."""
+    layout = f"[F={len(kernel)}]{layout}"
+    if weights_variant(weights, source) != "_packed":
+        return (call.table("kernel", kernel, layout),)
+    packed = pack_bits(kernel, weights.bits)
+    return (
+        call.table("kernel", packed, f"{layout}, {weights.bits} bits each, each filter from a new byte"),
+        f"{weights.bits}u",
+    )
+
+
+def conv_shape(call: CallBuilder, window: Window, groups: int, zero: int = 0) -> str:
+    """The C structure nn_conv_shape of this call; `zero`: the stored input that means 0."""
     (h, w, c), (oh, ow, f) = hwc(call.input_shape(0)), hwc(call.output_shape())
     return call.structure(
         "nn_conv_shape",
@@ -247,7 +313,7 @@ def conv_shape(call: CallBuilder, window: Window, groups: int) -> str:
             ".stride_h": window.strides[0], ".stride_w": window.strides[1],
             ".dilation_h": window.dilation[0], ".dilation_w": window.dilation[1],
             ".pad_top": window.padding[0], ".pad_left": window.padding[2],
-            ".groups": groups,
+            ".groups": groups, **({".x_zero": zero} if zero else {}),
         },
     )  # fmt: skip
 

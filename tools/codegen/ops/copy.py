@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from ..formats import Array
+from ..formats import Array, Fixed
 from .base import (
     NONE,
     Accumulator,
@@ -24,6 +24,7 @@ from .base import (
     Shape,
     elements,
     hwc,
+    same_format,
     unhwc,
 )
 
@@ -64,6 +65,9 @@ class Clamp(FloatOp):
 
     def with_activation(self, activation: Activation) -> FloatOp:
         return Clamp(self.activation.then(activation))
+
+    def takes_unsigned(self, inputs: Sequence[Fixed], output: Fixed) -> bool:
+        return same_format(inputs, output)
 
     def to_fixed(self, formats: FixedFormats, shapes: Sequence[Shape]) -> FixedClamp:
         (requant,), accumulator = fixed_copy(self.activation, formats)
@@ -137,6 +141,9 @@ class Concat(FloatOp):
     def run(self, inputs: Sequence[Array]) -> Array:
         return np.concatenate(inputs, axis=self.axis + 1)
 
+    def takes_unsigned(self, inputs: Sequence[Fixed], output: Fixed) -> bool:
+        return same_format(inputs, output)
+
     def to_fixed(self, formats: FixedFormats, shapes: Sequence[Shape]) -> FixedConcat:
         requants, accumulator = fixed_copy(NONE, formats)
         return FixedConcat(self.axis, requants, accumulator=accumulator)
@@ -177,18 +184,21 @@ def infer_pad(amount: tuple[int, int, int, int], inputs: Sequence[Shape]) -> Sha
     return unhwc(h + top + bottom, w + left + right, c, len(shape))
 
 
-def pad_batch(x: Array, amount: tuple[int, int, int, int]) -> Array:
+def pad_batch(x: Array, amount: tuple[int, int, int, int], fill: int = 0) -> Array:
     top, bottom, left, right = amount
-    y = np.pad(x.reshape(len(x), *hwc(x.shape[1:])), ((0, 0), (top, bottom), (left, right), (0, 0)))
+    image = x.reshape(len(x), *hwc(x.shape[1:]))
+    y = np.pad(image, ((0, 0), (top, bottom), (left, right), (0, 0)), constant_values=fill)
     return y.reshape(len(x), *infer_pad(amount, [x.shape[1:]]))
 
 
-def lower_pad(call: CallBuilder, amount: tuple[int, int, int, int], finish: str) -> None:
-    """Clear the output, then copy the rows of the input inside."""
+def lower_pad(
+    call: CallBuilder, amount: tuple[int, int, int, int], finish: str, fill: int = 0, kind: str = ""
+) -> None:
+    """Fill the output, then copy the rows of the input inside."""
     (h, w, c), (_, ow, _) = hwc(call.input_shape(0)), hwc(call.output_shape())
-    call.kernel("fill", "0", f"{elements(call.output_shape())}u", call.output())
+    call.kernel("fill", str(fill), f"{elements(call.output_shape())}u", call.output(), kind=kind)
     inside = call.output((amount[0] * ow + amount[2]) * c)
-    call.kernel("copy", call.input(0), f"{h}u", f"{w * c}u", f"{ow * c}u", finish, inside)
+    call.kernel("copy", call.input(0), f"{h}u", f"{w * c}u", f"{ow * c}u", finish, inside, kind=kind)
 
 
 @dataclass(frozen=True, eq=False)
@@ -209,9 +219,12 @@ class Pad(FloatOp):
         (x,) = inputs
         return pad_batch(x, self.amount)
 
+    def takes_unsigned(self, inputs: Sequence[Fixed], output: Fixed) -> bool:
+        return same_format(inputs, output)
+
     def to_fixed(self, formats: FixedFormats, shapes: Sequence[Shape]) -> FixedPad:
         (requant,), accumulator = fixed_copy(NONE, formats)
-        return FixedPad(self.amount, requant, accumulator=accumulator)
+        return FixedPad(self.amount, requant, formats.output.zero, accumulator=accumulator)
 
     def lower(self, call: CallBuilder) -> None:
         lower_pad(call, self.amount, call.range(NONE))
@@ -222,21 +235,22 @@ class Pad(FloatOp):
 
 @dataclass(frozen=True, eq=False)
 class FixedPad(FixedOp):
-    """Zeros around the input, in integers."""
+    """Zeros around the input, in integers; `zero` is the stored number that means 0."""
 
     kind = "pad"
     amount: tuple[int, int, int, int]
     requant: Requant
+    zero: int
 
     def infer(self, inputs: Sequence[Shape]) -> Shape:
         return infer_pad(self.amount, inputs)
 
     def run(self, inputs: Sequence[Array]) -> Array:
         (x,) = inputs
-        return pad_batch(self.requant(x.astype(np.int64)), self.amount)
+        return pad_batch(self.requant(x.astype(np.int64)), self.amount, self.zero)
 
     def lower(self, call: CallBuilder) -> None:
-        lower_pad(call, self.amount, call.requant(self.requant))
+        lower_pad(call, self.amount, call.requant(self.requant), self.zero)
 
     def describe(self) -> str:
         return ",".join(map(str, self.amount))
@@ -269,6 +283,9 @@ class Reshape(FloatOp):
 
     def in_place(self) -> tuple[int, ...]:
         return (0,)
+
+    def takes_unsigned(self, inputs: Sequence[Fixed], output: Fixed) -> bool:
+        return same_format(inputs, output)
 
     def to_fixed(self, formats: FixedFormats, shapes: Sequence[Shape]) -> FixedReshape:
         return FixedReshape(self.shape)

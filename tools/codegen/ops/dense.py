@@ -8,9 +8,9 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from ..formats import Array
+from ..formats import Array, Fixed, FixedWeights
 from .base import NONE, Accumulator, Activation, FixedFormats, FixedOp, FloatOp, Requant, Shape
-from .conv import exact_type, fixed_parameters
+from .conv import exact_type, fixed_parameters, sums_take_unsigned, weights_table, weights_variant
 
 if TYPE_CHECKING:
     from ..lower import CallBuilder
@@ -52,14 +52,19 @@ class Dense(FloatOp):
     def arrays(self) -> Mapping[str, Array]:
         return {"kernel": self.kernel, "bias": self.bias}
 
+    def takes_unsigned(self, inputs: Sequence[Fixed], output: Fixed) -> bool:
+        return sums_take_unsigned(self.activation, output)
+
     def to_fixed(self, formats: FixedFormats, shapes: Sequence[Shape]) -> FixedDense:
+        assert formats.weights is not None
         kernel, bias, requant, accumulator = fixed_parameters(
             self.kernel, self.bias, self.activation, formats
         )
-        return FixedDense(kernel, bias, requant, accumulator=accumulator)
+        return FixedDense(kernel, bias, requant, formats.weights, formats.inputs[0], accumulator=accumulator)
 
     def lower(self, call: CallBuilder) -> None:
-        lower_dense(call, self.kernel, self.bias, call.range(self.activation), "")
+        weights = call.table("kernel", self.kernel, f"[F={len(self.kernel)}][C={self.kernel.shape[1]}]")
+        lower_dense(call, self.kernel, [weights], self.bias, call.range(self.activation), "")
 
     def describe(self) -> str:
         return f"{self.kernel.shape[1]}->{self.kernel.shape[0]} {self.activation}".rstrip()
@@ -67,12 +72,17 @@ class Dense(FloatOp):
 
 @dataclass(frozen=True, eq=False)
 class FixedDense(FixedOp):
-    """The fully connected layer in integers; bias at the accumulator's scale ``frac_x + frac_w``."""
+    """The fully connected layer in integers; bias at the accumulator's scale ``frac_x + frac_w``.
+
+    The input's zero point is folded into the bias. weights, source: formats of the kernel and of the input.
+    """
 
     kind = "dense"
     kernel: Array
     bias: Array
     requant: Requant
+    weights: FixedWeights
+    source: Fixed
     accumulator: Accumulator = field(kw_only=True)
 
     def infer(self, inputs: Sequence[Shape]) -> Shape:
@@ -88,18 +98,22 @@ class FixedDense(FixedOp):
         return int(self.kernel.size)
 
     def lower(self, call: CallBuilder) -> None:
-        lower_dense(call, self.kernel, self.bias, call.requant(self.requant), self.accumulator.suffix)
+        table = weights_table(call, self.kernel, self.weights, self.source, f"[C={self.kernel.shape[1]}]")
+        variant = weights_variant(self.weights, self.source) + self.accumulator.suffix
+        lower_dense(call, self.kernel, table, self.bias, call.requant(self.requant), variant)
 
     def describe(self) -> str:
-        return f"{self.kernel.shape[1]}->{self.kernel.shape[0]}"
+        return f"{self.kernel.shape[1]}->{self.kernel.shape[0]}, w {self.weights}"
 
 
-def lower_dense(call: CallBuilder, kernel: Array, bias: Array, finish: str, variant: str) -> None:
+def lower_dense(
+    call: CallBuilder, kernel: Array, table: Sequence[str], bias: Array, finish: str, variant: str
+) -> None:
     filters, channels = kernel.shape
     call.kernel(
         "dense",
         call.input(0),
-        call.table("kernel", kernel, f"[F={filters}][C={channels}]"),
+        *table,
         call.table("bias", bias, "[F]"),
         f"{channels}u",
         f"{filters}u",

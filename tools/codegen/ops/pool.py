@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from ..formats import Array
+from ..formats import Array, Fixed
 from ..requant import divide
 from .base import (
     NONE,
@@ -20,6 +20,7 @@ from .base import (
     Requant,
     Shape,
     hwc,
+    same_format,
     unhwc,
 )
 from .conv import Window
@@ -99,6 +100,9 @@ class MaxPool(FloatOp):
     def with_activation(self, activation: Activation) -> FloatOp:
         return replace(self, activation=self.activation.then(activation))
 
+    def takes_unsigned(self, inputs: Sequence[Fixed], output: Fixed) -> bool:
+        return same_format(inputs, output)
+
     def to_fixed(self, formats: FixedFormats, shapes: Sequence[Shape]) -> FixedMaxPool:
         return FixedMaxPool(self.window, *self.activation.bounds(formats.output))
 
@@ -167,6 +171,9 @@ class AvgPool(FloatOp):
 
     def with_activation(self, activation: Activation) -> FloatOp:
         return replace(self, activation=self.activation.then(activation))
+
+    def takes_unsigned(self, inputs: Sequence[Fixed], output: Fixed) -> bool:
+        return same_format(inputs, output)
 
     def to_fixed(self, formats: FixedFormats, shapes: Sequence[Shape]) -> FixedAvgPool:
         (source,) = formats.inputs

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from ..formats import Array
+from ..formats import Array, Fixed
 from ..softmax import softmax_f32, softmax_fixed
 from .base import FixedFormats, FixedOp, FloatOp, Shape
 
@@ -43,6 +43,10 @@ class Softmax(FloatOp):
 
     def in_place(self) -> tuple[int, ...]:
         return (0,)
+
+    def takes_unsigned(self, inputs: Sequence[Fixed], output: Fixed) -> bool:
+        """Of the input only differences count, so its zero point is no matter."""
+        return not output.unsigned
 
     def to_fixed(self, formats: FixedFormats, shapes: Sequence[Shape]) -> FixedSoftmax:
         (source,) = formats.inputs

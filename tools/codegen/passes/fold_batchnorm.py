@@ -20,10 +20,11 @@ def fold_batchnorm(graph: Graph) -> Graph:
     ``scale * (w x + b) + offset = (scale w) x + (scale b + offset)``, per filter, computed in float64.
     Novac et al. 2021, section 5.7.
     """
-    return fuse_followers(graph, _fold)
+    return fuse_followers(graph, folded)
 
 
-def _fold(layer: FloatOp, norm: FloatOp) -> Op | None:
+def folded(layer: FloatOp, norm: FloatOp) -> Op | None:
+    """The layer with the normalization in it; None where it cannot take it."""
     if not isinstance(norm, BatchNorm) or not isinstance(layer, (Conv, Dense)) or layer.activation:
         return None
     scale = norm.scale.reshape(-1, *(1,) * (layer.kernel.ndim - 1))

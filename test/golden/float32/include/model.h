@@ -17,8 +17,8 @@
 #include <stdbool.h>
 #include <stdint.h>
 
-#if NN_RUNTIME_API != 1
-#error "this model needs nn_runtime with NN_RUNTIME_API 1: generate it again with the same microai"
+#if NN_RUNTIME_API != 2
+#error "this model needs nn_runtime with NN_RUNTIME_API 2: generate it again with the same microai"
 #endif
 
 #ifdef __cplusplus

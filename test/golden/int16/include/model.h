@@ -17,8 +17,8 @@
 #include <stdbool.h>
 #include <stdint.h>
 
-#if NN_RUNTIME_API != 1
-#error "this model needs nn_runtime with NN_RUNTIME_API 1: generate it again with the same microai"
+#if NN_RUNTIME_API != 2
+#error "this model needs nn_runtime with NN_RUNTIME_API 2: generate it again with the same microai"
 #endif
 
 #ifdef __cplusplus
@@ -26,7 +26,7 @@ extern "C" {
 #endif
 
 #define MODEL_NAME "small"
-#define MODEL_HASH 0x296e1ff9u
+#define MODEL_HASH 0xd067faa7u
 #define MODEL_LAYERS 4u
 #define MODEL_MACS 306u           /* multiply-accumulates of one run, taps in the padding included */
 #define MODEL_WEIGHTS_BYTES 244u  /* constant tables in flash */

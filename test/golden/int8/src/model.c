@@ -32,7 +32,7 @@ static const nn_requant model_scores_out = {
 };
 
 void model_run_observed(model_arena_t *arena, nn_observer_t after_layer, void *context) {
-    /* 0 first: conv 3 pad 1,1 2->5; x 8x2 Q3.5 -> 8x5 Q5.3; |accumulator| <= 28860 < 2^31 */
+    /* 0 first: conv 3 pad 1,1 2->5, w Q3.5; x 8x2 Q3.5 -> 8x5 Q5.3; |accumulator| <= 28860 < 2^31 */
     nn_conv_q8(arena->q8 + 40u, model_w_first_kernel, model_w_first_bias, &model_first_shape, &model_first_out, arena->q8 + 0u);
     if (after_layer != NULL) {
         after_layer(context, 0u, arena->q8 + 0u, 40u);
@@ -42,12 +42,12 @@ void model_run_observed(model_arena_t *arena, nn_observer_t after_layer, void *c
     if (after_layer != NULL) {
         after_layer(context, 1u, arena->q8 + 0u, 20u);
     }
-    /* 2 second: conv 4 5->3; pool 4x5 Q5.3 -> 1x3 Q6.2; |accumulator| <= 61514 < 2^31 */
+    /* 2 second: conv 4 5->3, w Q3.5; pool 4x5 Q5.3 -> 1x3 Q6.2; |accumulator| <= 61514 < 2^31 */
     nn_conv_q8(arena->q8 + 0u, model_w_second_kernel, model_w_second_bias, &model_second_shape, &model_second_out, arena->q8 + 40u);
     if (after_layer != NULL) {
         after_layer(context, 2u, arena->q8 + 40u, 3u);
     }
-    /* 3 scores: dense 3->2; second_flat 3 Q6.2 -> 2 Q6.2; |accumulator| <= 16618 < 2^31 */
+    /* 3 scores: dense 3->2, w Q3.5; second_flat 3 Q6.2 -> 2 Q6.2; |accumulator| <= 16618 < 2^31 */
     nn_dense_q8(arena->q8 + 40u, model_w_scores_kernel, model_w_scores_bias, 3u, 2u, &model_scores_out, arena->q8 + 0u);
     if (after_layer != NULL) {
         after_layer(context, 3u, arena->q8 + 0u, 2u);

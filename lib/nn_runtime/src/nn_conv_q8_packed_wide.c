@@ -1,0 +1,5 @@
+#define NN_W int16_t
+#include "nn_type_q8_wide.inc"
+
+#define NN_FUNCTION nn_conv_q8_packed_wide
+#include "nn_conv_packed.inc"

@@ -1,0 +1,55 @@
+/* The kernels of type a8. */
+#include "support.h"
+#include "tests.h"
+#include <stddef.h>
+#include <string.h>
+
+#define T int8_t
+#define W int8_t
+#define ACC int32_t
+#define OUT nn_requant_affine
+#define NAME(op) nn_##op##_a8
+#define TEST(op) test_nn_##op##_a8
+#define RANDOM_X() (T) random_signed(8)
+#define RANDOM_W() (W) random_signed(8)
+#define WEIGHTS(w, filters, per_filter) w
+#define RANDOM_BIAS() random_signed(18)
+#define FINISH_FILTER(acc, out, f) (T) oracle_affine(acc, out, f, TWICE)
+#define FINISH_DENSE(acc, out, f) (T) oracle_affine(acc, out, f, ONCE)
+#define X_ZERO(shape) (shape)->x_zero
+#define OUTS outs
+#define OUT_COUNT 2u
+#define BITS(value) (value)
+
+static const int32_t multipliers[] = {0x40000000, 0x7FFFFFFF, 0x5A827999, 0x60000001, 0x20000000, 0x7FFF1234};
+static const int8_t shifts[2][6] = {{-8, -9, -6, -31, 1, -7}, {-10, 0, -8, -8, -9, -11}};
+static const nn_requant_affine outs[OUT_COUNT] = {
+    {multipliers, shifts[0], 3, INT8_MIN, INT8_MAX},
+    {multipliers, shifts[1], -128, -128, INT8_MAX - 5},
+};
+
+#include "sums.inc"
+
+#define LOWEST INT8_MIN
+#define HIGHEST INT8_MAX
+#define ZERO(n) ((int32_t[]){0, -128, 7, 127}[(n) % 4u])
+#define LEFT 20
+#include "affine.inc"
+
+/* Bits, since they are defined; the values are those of microai.codegen.affine_math.softmax_a8. */
+void TEST(softmax)(void) {
+    static const T known_x[7] = {-128, -30, 0, 40, 41, 99, 127};
+    static const T known_y[2][7] = {{-128, -128, -127, -122, -122, -68, 55},
+                                    {-128, -128, -128, -128, -128, -128, 127}};
+    static const int32_t scales[2][3] = {{1374389535, 22, -496}, {1073741824, 26, -31}}; /* 0.04, 0.5 */
+    for (uint32_t run = 0; run < 2u; run++) {
+        T *x = guarded_part(&buffer_x, 2u * sizeof known_x, run % 2u);
+        memcpy(x, known_x, sizeof known_x);
+        memcpy(x + 7, known_x, sizeof known_x);
+        NAME(softmax)(x, 2u, 7u, scales[run][0], scales[run][1], scales[run][2], x); /* in place */
+        for (uint32_t i = 0; i < 14u; i++) {
+            TEST_EQUAL(x[i], known_y[run][i % 7u], run, i);
+        }
+        TEST_CHECK(guarded_intact(&buffer_x));
+    }
+}

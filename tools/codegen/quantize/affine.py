@@ -1,0 +1,152 @@
+"""Post-training quantization to affine integers: TensorFlow Lite's int8 and 16x8 specification.
+
+Activations: ``real = scale * (q - zero_point)``, of 8 bits with any zero point or of 16 bits, symmetric. Weights:
+8 bits, symmetric (-127 to 127), a scale for each filter. Biases: 32 or 64 bits at the scale of the accumulator.
+Ranges are the least and largest values over the calibration data, 0 included.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from ...errors import UserError
+from ..affine_math import round_half_away
+from ..formats import Affine, Array
+from ..graph import Graph, Node, TensorType
+from ..ops.affine import (
+    LARGEST_WEIGHT,
+    SOFTMAX_OUTPUT,
+    AffineFormats,
+    AffineWeights,
+    covers_all,
+    to_affine,
+)
+from ..ops.batchnorm import BatchNorm
+from ..ops.conv import Conv
+from ..ops.copy import Concat, Pad, Reshape
+from ..ops.dense import Dense
+from ..ops.pool import AvgPool, MaxPool
+from ..ops.softmax import Softmax
+from .calibration import extremes
+
+LARGEST_BIAS = 1 << 30
+"""Half of what 32 bits hold; in 64 bits more would make the multiplier of the output too small for its shift."""
+
+
+@dataclass(frozen=True)
+class AffineScheme:
+    """bits: of the activations, 8 or 16; weights always have 8."""
+
+    bits: int
+
+    def __post_init__(self) -> None:
+        if self.bits not in (8, 16):
+            raise UserError("quantization", f"affine activations of {self.bits} bits", "choose 8 or 16")
+
+
+def quantize(graph: Graph, calibration: Sequence[Array], scheme: AffineScheme) -> Graph:
+    """The affine graph; `calibration` is one float array [N, *shape] per graph input.
+
+    Raises UserError naming the layer that affine integers cannot compute.
+    """
+    return with_formats(graph, choose_formats(graph, extremes(graph, calibration), scheme.bits))
+
+
+def with_formats(
+    graph: Graph, formats: Mapping[str, Affine], weights: Mapping[str, AffineWeights] | None = None
+) -> Graph:
+    """The affine graph with formats decided before; `weights` by node replace those of the float graph.
+
+    Raises UserError naming the layer that cannot be computed with them.
+    """
+    inputs = {name: TensorType(graph.tensors[name].shape, formats[name]) for name in graph.inputs}
+    nodes = []
+    for node in graph.nodes:
+        chosen = AffineFormats(tuple(formats[source] for source in node.inputs), formats[node.name])
+        parameters = (weights or {}).get(node.name)
+        if parameters is None and isinstance(node.op, (Conv, Dense, BatchNorm)):
+            parameters = affine_weights(node.op, chosen.inputs[0])
+        try:
+            op = to_affine(node.op, chosen, parameters, graph.input_shapes(node))
+        except ValueError as error:
+            raise UserError(
+                f"{graph.name}: layer {node.name}",
+                str(error),
+                "use int16, which has no such limit, or float32",
+            ) from None
+        nodes.append(Node(node.name, op, node.inputs))
+    return Graph.build(graph.name, inputs, nodes, graph.outputs, formats)
+
+
+def affine_weights(op: Conv | Dense | BatchNorm, source: Affine) -> AffineWeights:
+    """Weights and bias of a layer in integers.
+
+    A filter's scale is its largest magnitude / 127, or more where its bias would not fit the accumulator.
+    """
+    if isinstance(op, BatchNorm):
+        op = op.as_conv()
+    rows = op.kernel.reshape(len(op.kernel), -1).astype(np.float64)
+    bias = op.bias.astype(np.float64)
+    scales = np.maximum(
+        np.abs(rows).max(axis=1) / LARGEST_WEIGHT, np.abs(bias) / (source.scale * LARGEST_BIAS)
+    )
+    smallest = np.finfo(np.float32).tiny
+    scales = np.where(scales < smallest, 1.0, scales).astype(np.float32)  # weights and bias 0: any will do
+    exact = scales.astype(np.float64)
+    integers = np.clip(round_half_away(rows / exact[:, np.newaxis]), -LARGEST_WEIGHT, LARGEST_WEIGHT)
+    return AffineWeights(
+        integers.astype(np.int8).reshape(op.kernel.shape),
+        round_half_away(bias / (exact * source.scale)).astype(np.int32 if source.bits == 8 else np.int64),
+        scales,
+    )
+
+
+def affine_for(low: float, high: float, bits: int) -> Affine:
+    """The format that holds `low` to `high` and, exactly, 0; for a tensor of zeros -1 to 1."""
+    low, high = min(low, 0.0), max(high, 0.0)
+    smallest = float(np.finfo(np.float32).tiny) * 2**17
+    if high - low < smallest:
+        low, high = -1.0, 1.0
+    if bits == 16:
+        return Affine(16, float(np.float32(max(-low, high) / 32767)))
+    scale = float(np.float32((high - low) / 255))
+    zero_point = int(round_half_away(np.array(-128 - low / scale)))
+    return Affine(8, scale, min(max(zero_point, -128), 127))
+
+
+def choose_formats(graph: Graph, ranges: Mapping[str, tuple[float, float]], bits: int) -> dict[str, Affine]:
+    """The format of every tensor; operations that the specification has keep scale and zero point do so."""
+    groups = same_formats(graph)
+    formats = {}
+    for group in {id(members): members for members in groups.values()}.values():
+        fixed = any(isinstance(node.op, Softmax) for node in graph.nodes if node.name in group)
+        low, high = min(ranges[name][0] for name in group), max(ranges[name][1] for name in group)
+        chosen = SOFTMAX_OUTPUT[bits] if fixed else affine_for(low, high, bits)
+        formats.update(dict.fromkeys(group, chosen))
+    return formats
+
+
+def same_formats(graph: Graph) -> dict[str, set[str]]:
+    """For each tensor the tensors, itself among them, that share its scale and zero point.
+
+    Pooling, padding and change of shape keep the input's; the inputs of a concatenation share the output's,
+    but for the outputs of softmax, whose format is given. A mean over all positions has its own.
+    """
+    groups = {name: {name} for name in graph.tensors}
+    given: set[str] = set()
+    for node in graph.nodes:
+        keeps = isinstance(node.op, (MaxPool, Pad, Reshape, Concat)) or (
+            isinstance(node.op, AvgPool) and not covers_all(node.op.window, graph.input_shapes(node)[0])
+        )
+        sources = node.inputs if keeps else ()
+        if isinstance(node.op, Concat):
+            sources = tuple(source for source in sources if source not in given)
+        if isinstance(node.op, Softmax) or any(source in given for source in sources):
+            given.add(node.name)
+        for source in sources:
+            joined = groups[source] | groups[node.name]
+            groups.update(dict.fromkeys(joined, joined))
+    return groups
