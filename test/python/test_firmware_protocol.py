@@ -19,6 +19,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from microai.boards import protocol
 from microai.boards.protocol import Frame
+from microai.codegen.render import RUNTIME_API
 
 ROOT = Path(__file__).resolve().parents[2]
 
@@ -238,7 +239,7 @@ def test_info(device: Device) -> None:
     fields = struct.unpack_from("<HHIIIIIHIII", frame.payload)
     expected = (
         1,
-        1,
+        RUNTIME_API,
         0x89ABCDEF,
         48000000,
         INPUT_BYTES,
