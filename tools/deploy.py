@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from importlib.metadata import version
 from pathlib import Path
 
-from .codegen.emit import emit, write_atomic
+from .codegen.emit import emit
 from .codegen.formats import Array
 from .codegen.pipeline import Compiled, Scheme, compile_model
 from .codegen.quantize.fixed_point import FixedPoint
@@ -21,8 +21,8 @@ from .errors import UserError
 from .experiment import Affine as AffineSection
 from .experiment import Experiment, load_experiment
 from .experiment import FixedPoint as FixedPointSection
+from .files import code_key, key_of, write_text
 from .train import qat
-from .train.files import code_key, key_of
 from .train.stages import PreparedData, TrainedModel, preprocess_data, train
 
 
@@ -144,7 +144,7 @@ def prepare_deploy(
     if stamp.is_file() and stamp.read_text(encoding="utf-8") == key:
         return False
     program = compile_variant(experiment, prepared, variant).program
-    write_atomic(stamp, "generating\n")  # a run that is killed from here on leaves no valid key
+    write_text(stamp, "generating\n")  # a run that is killed from here on leaves no valid key
     emit({**render(program), "key": key}, folder)
     return True
 

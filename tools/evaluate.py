@@ -24,9 +24,9 @@ from .codegen.host import HostModel, build_host, pack, unpack
 from .codegen.pipeline import Compiled
 from .deploy import Variant, compile_variant, generation_key, prepare_deploy, prepare_experiment, select
 from .experiment import Experiment
+from .files import code_key, key_of
 from .firmware import build_image, checkout, toolchain
 from .report.results import VERSION, LayerCost, Memory, Report, Result, commit, read_report
-from .train.files import code_key, key_of
 from .train.stages import BUILD, PreparedData
 
 PROGRESS = (TextColumn("{task.description}"), BarColumn(), TaskProgressColumn(), TimeElapsedColumn())

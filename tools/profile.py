@@ -23,7 +23,7 @@ from .boards.profile import BlockCost, Bracket, Mark, Recorder, Share, Span, add
 from .boards.rom import Footprint, footprint
 from .boards.stack import StackBound, stack_bound
 from .boards.virtual import Stop, VirtualBoard
-from .codegen.emit import emit, write_atomic
+from .codegen.emit import emit
 from .codegen.formats import Array
 from .codegen.graph import Graph
 from .codegen.host import pack
@@ -32,6 +32,7 @@ from .codegen.pipeline import Compiled, Scheme, compile_graph, scheme_for
 from .codegen.reference import stored
 from .codegen.render import render
 from .errors import UserError
+from .files import write_text
 from .firmware import build_image
 
 VERSION = 1
@@ -340,6 +341,6 @@ def as_json(p: Profile) -> dict[str, Any]:
 def write(p: Profile, path: Path) -> None:
     """Write the JSON file; its folder must be there."""
     try:
-        write_atomic(path, json.dumps(as_json(p), indent=1) + "\n")
+        write_text(path, json.dumps(as_json(p), indent=1) + "\n")
     except OSError as error:
         raise UserError(path, f"cannot be written ({error.strerror})", "choose another place") from None

@@ -14,7 +14,6 @@ from rich.table import Table
 
 from ..codegen import reference
 from ..codegen.compare import accuracy, agreement
-from ..codegen.emit import write_atomic
 from ..codegen.formats import Array, Float32, Format
 from ..codegen.graph import Graph, Node
 from ..codegen.ops.affine import AffineOp
@@ -25,6 +24,7 @@ from ..codegen.quantize.calibration import METHODS
 from ..codegen.quantize.fixed_point import FixedPoint, Widths, quantize
 from ..codegen.requant import Rounding
 from ..errors import UserError
+from ..files import write_text
 from .terminal import columns, percent
 
 VERSION = 1
@@ -99,7 +99,7 @@ class QuantizationReport:
         return replace(self, trials=tuple(trials))
 
     def write(self, path: Path) -> None:
-        write_atomic(path, json.dumps(asdict(self), indent=1) + "\n")
+        write_text(path, json.dumps(asdict(self), indent=1) + "\n")
 
 
 def sqnr(exact: Array, found: Array) -> float | None:

@@ -8,8 +8,8 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
-from ..codegen.emit import write_atomic
 from ..codegen.kernels import runtime_folder
+from ..files import write_text
 
 VERSION = 2
 
@@ -95,7 +95,7 @@ class Report:
     results: tuple[Result, ...]
 
     def write(self, path: Path) -> None:
-        write_atomic(path, json.dumps(asdict(self), indent=1) + "\n")
+        write_text(path, json.dumps(asdict(self), indent=1) + "\n")
 
 
 def read_report(path: Path, key: str | None = None) -> Report | None:

@@ -34,7 +34,7 @@ from ..codegen.quantize.calibration import calibrate
 from ..codegen.quantize.fixed_point import Chosen, FixedPoint, check_layers, choose_formats, ranges, roots
 from ..codegen.quantize.frozen import Frozen
 from ..errors import UserError
-from .files import code_key, key_of, write_atomically
+from ..files import code_key, key_of, write_atomically
 from .postprocessing import QuantizationAwareTraining
 from .stages import PreparedData, TrainedModel, progress_bar
 from .trainer import Epoch, Plan, accuracy, fit_scores

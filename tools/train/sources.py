@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 from rich.progress import wrap_file
 
 from ..errors import UserError
-from .files import write_atomically
+from ..files import write_atomically
 
 
 def stamp(*paths: Path) -> str:

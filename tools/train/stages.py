@@ -25,8 +25,8 @@ from rich.progress import (
 )
 
 from ..errors import UserError
+from ..files import code_key, key_of, write_atomically
 from .dataset import Floats, Labels, digest
-from .files import code_key, key_of, write_atomically
 from .postprocessing import QuantizationAwareTraining
 from .preprocessing import Split
 from .trainer import Epoch, Plan, accuracy, fit

@@ -13,9 +13,9 @@ from typing import Any
 import numpy as np
 
 from ..errors import UserError
+from ..files import write_atomically
 from .augmentation import AugmentationKind, Blend
 from .dataset import Floats, Labels
-from .files import write_atomically
 from .optimizer import OptimizerKind, SchedulerKind
 
 

@@ -14,9 +14,9 @@ import numpy as np
 import pytest
 from microai.errors import UserError
 from microai.experiment import Experiment, load_experiment
+from microai.files import code_key, write_atomically
 from microai.train import stages, trainer
 from microai.train.augmentation import Blend, Mixup
-from microai.train.files import code_key, write_atomically
 from microai.train.optimizer import Adam, Sgd, Step
 from microai.train.stages import TrainedModel, preprocess_data, train
 

@@ -17,9 +17,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ...errors import UserError
+from ...files import code_key
 from ..dataset import Dataset, DatasetKind, Floats, data_folder
 from ..features import COEFFICIENTS, FRAME_RATE, FRAMES, mfcc, mfcc_version, read_wav
-from ..files import code_key
 from ..section import nearest
 from ..sources import download, must_have_hash, read_npz, stamp
 

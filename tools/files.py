@@ -13,7 +13,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import IO, Any
 
-from ..errors import UserError
+from .errors import UserError
 
 
 @contextlib.contextmanager
@@ -42,6 +42,19 @@ def write_atomically(path: Path) -> Iterator[IO[bytes]]:
         ) from None
     finally:
         partial.unlink(missing_ok=True)
+
+
+def write_text(path: Path, text: str) -> bool:
+    """Write a text file whole, or leave it where it says this already; returns whether it was written.
+
+    Raises UserError as write_atomically does.
+    """
+    with contextlib.suppress(OSError, ValueError):
+        if path.read_text(encoding="utf-8") == text:
+            return False
+    with write_atomically(path) as file:
+        file.write(text.encode())
+    return True
 
 
 def key_of(**parts: Any) -> str:
