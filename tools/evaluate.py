@@ -153,7 +153,7 @@ def deploy_and_evaluate(
     path: Path, overrides: Sequence[str], console: Console, port: str | None = None
 ) -> tuple[Report, Path, bool]:
     """Generate, build and evaluate every variant on every board; returns the report, its file, and whether it
-    was there already with nothing changed since.
+    was there already with nothing changed since. A run that was killed goes on after its last whole variant.
 
     With `port` the one board of the experiment is real and is measured; it must already run the image.
     """
@@ -168,11 +168,22 @@ def deploy_and_evaluate(
     tools = toolchain()
     x, labels = prepared.x_test[: experiment.evaluate.limit], prepared.y_test[: experiment.evaluate.limit]
     few = spread(len(x), experiment.evaluate.vectors)
-    results = []
+
+    def made(key: str, results: Sequence[Result]) -> Report:
+        name = experiment.bench.name
+        return Report(VERSION, key, name, commit(), tools.compiler, tools.flags, tuple(results))
+
+    results: list[Result] = []
     with Progress(*PROGRESS, console=console, transient=True) as progress:
         task = progress.add_task("", total=len(items) * (1 + len(boards)))
         for item in items:
             progress.update(task, description=f"{item.name}: reference and host C")
+            own = evaluation_key(experiment, prepared, [item])
+            done = read_report(item.folder / "report.json", own) if port is None else None
+            if done is not None:
+                results += done.results
+                progress.advance(task, 1 + len(boards))
+                continue
             prepare_deploy(experiment, prepared, item)
             compiled = compile_variant(experiment, prepared, item)
             host = build_host(compiled.program, item.folder / "host")
@@ -195,9 +206,9 @@ def deploy_and_evaluate(
                 progress.remove_task(vectors)
                 results.append(result_of(item, board, compiled, on_host, on_board))
                 progress.advance(task)
-    report = Report(
-        VERSION, key, experiment.bench.name, commit(), tools.compiler, tools.flags, tuple(results)
-    )
+            if port is None:
+                made(own, results[-len(boards) :]).write(item.folder / "report.json")
+    report = made(key, results)
     report.write(location)
     return report, location, False
 
