@@ -157,7 +157,7 @@ def evaluation_key(experiment: Experiment, prepared: PreparedData, items: Sequen
     emulator = [f"{package}.boards.{path.stem}" for path in (root / "tools" / "boards").glob("*.py")]
     return key_of(
         variants=[generation_key(experiment, prepared, item) for item in items],
-        deploy=experiment.deploy.model_dump(),
+        deploy=experiment.deploy.model_dump(exclude={"quantize"}),  # the variants say it
         evaluate=experiment.evaluate.model_dump(),
         sources=sources.hexdigest(),
         code=code_key(*emulator, f"{package}.evaluate", f"{package}.firmware"),
