@@ -23,6 +23,8 @@ from .untyped import unicorn
 uclib: Any = _uclib
 # Instructions that are looked at behind the end of a block: as far as a multiply-accumulate can overlap.
 _AHEAD = 3
+# Bytes from an IT instruction to the last one that belongs to it, at most: itself and three of 4 bytes.
+_MOST_IT = 14
 _CALLBACK = ctypes.CFUNCTYPE(None, ctypes.c_int64, ctypes.c_int64)
 Counts = NDArray[np.int64]
 
@@ -109,6 +111,10 @@ class CycleCounter:
             if memory.alias_of is not None and memory.alias_of in board.ram:
                 words[native.ALIAS] = memory.alias_of - memory.origin  # no board here has two
                 self._watch_ram(memory)
+        for place, called in ((native.REG_READ, uclib.uc_reg_read), (native.REG_WRITE, uclib.uc_reg_write)):
+            words[place] = ctypes.cast(called, ctypes.c_void_p).value or 0
+        words[native.ENGINE] = ctypes.cast(uc._uch, ctypes.c_void_p).value or 0
+        words[native.XPSR_AT] = self._state.ctypes.data + 8 * native.XPSR
         self._hook(unicorn.UC_HOOK_BLOCK, native.on_block)
         self._hook(unicorn.UC_HOOK_MEM_READ, native.on_flash_read, flash.origin, flash.end - 1)
         if slow_ram is not None and board.timing.ram is not None:
@@ -218,6 +224,13 @@ class CycleCounter:
             self._error = self._error or error
             self._uc.emu_stop()
 
+    def _in_it_block(self, address: int) -> bool:
+        """An IT instruction may lie so near before `address` that what is there belongs to it."""
+        if address - _MOST_IT < self._words[native.FLASH_ORIGIN]:
+            return False
+        before = bytes(self._uc.mem_read(address - _MOST_IT, _MOST_IT))
+        return any(before[i + 1] == 0xBF and before[i] & 0xF for i in range(0, _MOST_IT, 2))
+
     def _decode(self, address: int, size: int) -> None:
         instructions = decode(bytes(self._uc.mem_read(address, size)), address)
         own = len(instructions)
@@ -252,6 +265,9 @@ class CycleCounter:
         words[record + native.BLOCK_ADDRESS] = address
         words[record + native.BLOCK_SIZE] = size
         words[record + native.BLOCK_COST] = block.cycles * PARTS
+        words[record + native.BLOCK_CONDITIONAL] = self._in_it_block(address) or any(
+            i.is_conditional and i.kind in ("loads", "stores") for i in instructions[:own]
+        )
         words[native.INDEX + (address - words[native.FLASH_ORIGIN] >> 1)] = record
         self.blocks[number] = block
         self._at[record] = block

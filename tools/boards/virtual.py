@@ -153,7 +153,9 @@ class VirtualBoard:
             )
             self._describe_ram(self.cycle_counter)
             # A hook on a load makes the emulator set the PC right inside a block: CYCCNT is exact with it.
-            self._uc.hook_add(unicorn.UC_HOOK_MEM_READ, lambda *_: None, begin=0xE0001004, end=0xE0001007)
+            self._uc.hook_add(
+                unicorn.UC_HOOK_MEM_READ, lambda *_: self._leave_it(), begin=0xE0001004, end=0xE0001007
+            )
         self._after_reset = self._uc.context_save()
         self._reset()
 
@@ -342,6 +344,11 @@ class VirtualBoard:
                 self.cycle_counter.interrupted(self._pc())
                 self.cycle_counter.check()
         return None
+
+    def _leave_it(self) -> None:
+        """What native.leave_it does, in a hook that is a Python function."""
+        if self._xpsr() & _IT_BITS:
+            self._uc.reg_write(regs.UC_ARM_REG_XPSR, self._xpsr() & ~_IT_BITS)
 
     def _waits_for_interrupt(self) -> bool:
         before = bytes(self._uc.mem_read(self._pc() - 4, 4))

@@ -151,6 +151,41 @@ def test_what_the_core_forgives(build: Build, nucleo: Board) -> None:
     assert words(machine, 7)[3:] == (0x11223344, 0x5566, 99, 7)
 
 
+# In Unicorn 2.1 a hook on an access in an IT block leaves its state behind: what follows would be conditional too.
+IT = {
+    "store": "strmi r1, [r3]",
+    "load": "ldrmi r1, [r3]",
+    "store of the FPU": "vstrmi s0, [r3]",
+    "load of a constant": "ldrmi r1, constant",
+    "load of the cycle counter": "ldrmi r1, [r4]",
+    "store of several": "stmiami r3, {r1, r2}",
+}
+
+
+@COUNTED
+@pytest.mark.parametrize("name", IT)
+def test_conditional_access(build: Build, nucleo: Board, name: str, count: bool) -> None:
+    """A loop whose last rounds access memory under a condition; unconditional instructions behind it must run."""
+    source = (
+        RESULTS
+        + """
+        __attribute__((naked)) int loop(void) {
+            __asm__ volatile("push {r4, lr}\\n movs r0, #6\\n movs r2, #0\\n mov r1, r2\\n ldr r3, =results\\n"
+                "ldr r4, =0xE0001004\\n vmov s0, r1\\n"
+                "str r1, [r3]\\n str r1, [r3, #4]\\n"
+                "1: subs r0, #1\\n cmp r0, #3\\n it mi\\n ACCESS\\n adds r2, #1\\n cmp r0, #0\\n bne 1b\\n"
+                "adds r2, #16\\n mov r0, r2\\n pop {r4, pc}\\n .balign 4\\n constant: .word 5\\n .ltorg");
+        }
+        int main(void) {
+            REG(0xE000ED88) |= 0xFu << 20; __asm__ volatile("dsb\\n isb");
+            REG(0xE000EDFC) |= 1u << 24; REG(0xE0001000) |= 1;
+            results[5] = (uint32_t)loop(); return 0; }"""
+    ).replace("ACCESS", IT[name])
+    machine = VirtualBoard(nucleo, build(source), count_cycles=count)
+    assert machine.run(max_seconds=20) is Stop.HALTED
+    assert words(machine, 6)[5] == 6 + 16
+
+
 STACK = """
     extern char _enoinit[], _stack_limit[];
     __attribute__((noinline)) static int dig(int n) {
