@@ -18,7 +18,7 @@ from .board import Board, Memory
 from .cycles import Instruction, Variant, cost, decode, is_far_target
 from .mmio import Clock
 from .timing import PARTS, CacheShape, FlashPath
-from .untyped import unicorn
+from .untyped import arm, unicorn
 
 uclib: Any = _uclib
 # Instructions that are looked at behind the end of a block: as far as a multiply-accumulate can overlap.
@@ -64,7 +64,8 @@ class CycleCounter:
     `slow_ram` are the first and the last address of RAM with wait states, None if there is none.
     `on_decode(instructions)` sees each new block; `on_ram(address, reasons)` each access to RAM that is odd in one
     of the ways native.ODD (not aligned to its size), UNWRITTEN (a read of what was never written), IN_GAP (a write
-    between set_gap()'s limits); `on_limit()` is called when the clock's limit is passed and must stop the emulator.
+    between set_gap()'s limits), and with TOO_DEEP a stack pointer below them, once the block that moved it is
+    over; `on_limit()` is called when the clock's limit is passed and must stop the emulator.
     An exception in any of them stops it too: see `check()`.
     """
 
@@ -114,7 +115,7 @@ class CycleCounter:
         for place, called in ((native.REG_READ, uclib.uc_reg_read), (native.REG_WRITE, uclib.uc_reg_write)):
             words[place] = ctypes.cast(called, ctypes.c_void_p).value or 0
         words[native.ENGINE] = ctypes.cast(uc._uch, ctypes.c_void_p).value or 0
-        words[native.XPSR_AT] = self._state.ctypes.data + 8 * native.XPSR
+        words[native.VALUE_AT] = self._state.ctypes.data + 8 * native.VALUE
         self._hook(unicorn.UC_HOOK_BLOCK, native.on_block)
         self._hook(unicorn.UC_HOOK_MEM_READ, native.on_flash_read, flash.origin, flash.end - 1)
         if slow_ram is not None and board.timing.ram is not None:
@@ -138,8 +139,15 @@ class CycleCounter:
         self._state[first : first + (offset % 4 + size + 3 >> 2)] = 15
 
     def set_gap(self, start: int, end: int) -> None:
-        """RAM that belongs to nothing."""
+        """RAM that belongs to nothing, between data and the lowest address of the stack."""
         self._words[native.GAP], self._words[native.GAP_END] = start, end
+        self._words[native.STACK_LIMIT] = end
+
+    @property
+    def last_block(self) -> int:
+        """Address of the block whose hook ran last."""
+        block = self._at.get(self._words[native.BLOCK])
+        return 0 if block is None else block.address
 
     def interrupted(self, address: int) -> None:
         """The emulator has stopped in front of `address`: take back what was counted and not executed.
@@ -265,9 +273,11 @@ class CycleCounter:
         words[record + native.BLOCK_ADDRESS] = address
         words[record + native.BLOCK_SIZE] = size
         words[record + native.BLOCK_COST] = block.cycles * PARTS
-        words[record + native.BLOCK_CONDITIONAL] = self._in_it_block(address) or any(
-            i.is_conditional and i.kind in ("loads", "stores") for i in instructions[:own]
+        is_conditional = self._in_it_block(address) or any(
+            i.is_conditional and i.kind in ("loads", "stores") for i in block.instructions
         )
+        moves_sp = any(arm.ARM_REG_SP in i.writes for i in block.instructions)
+        words[record + native.BLOCK_FLAGS] = native.CONDITIONAL * is_conditional + native.MOVES_SP * moves_sp
         words[native.INDEX + (address - words[native.FLASH_ORIGIN] >> 1)] = record
         self.blocks[number] = block
         self._at[record] = block

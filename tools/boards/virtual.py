@@ -24,6 +24,7 @@ from .cortex_m import (
     CFSR_IBUSERR,
     CFSR_INVSTATE,
     CFSR_PRECISERR,
+    CFSR_UNALIGNED,
     CFSR_UNDEFINSTR,
     HFSR_DEBUGEVT,
     NAMES,
@@ -90,6 +91,7 @@ class _Request(enum.Enum):
     SECONDS = enum.auto()
     CYCLES = enum.auto()
     EXCEPTION = enum.auto()
+    UNALIGNED = enum.auto()
 
 
 class VirtualBoard:
@@ -125,6 +127,7 @@ class VirtualBoard:
         self._off = False
         self._pausing = False
         self._bad: tuple[int, int, int] = (0, 0, 0)
+        self._unaligned = ""
         self._uc = unicorn.Uc(unicorn.UC_ARCH_ARM, unicorn.UC_MODE_THUMB | unicorn.UC_MODE_MCLASS)
         self._uc.ctl_set_cpu_model(regs.UC_CPU_ARM_CORTEX_M4)
         self._map_memories()
@@ -192,6 +195,10 @@ class VirtualBoard:
                     self.reset()
                 elif request is _Request.EXCEPTION:
                     self._unexpected_exception()
+                elif request is _Request.UNALIGNED:
+                    self._hard_fault(
+                        self._unaligned, "align the data, or load smaller pieces", CFSR_UNALIGNED
+                    )
                 elif request is _Request.SECONDS:
                     self._fault(
                         f"is still running after {max_seconds:g} s", "it loops here, or needs a higher limit"
@@ -416,34 +423,42 @@ class VirtualBoard:
             counter.set_gap(labels["_enoinit"], labels["_stack_limit"])
 
     def _check_ram(self, address: int, reasons: int) -> None:
-        """A closer look at an access to RAM; the core itself would let most of it pass."""
-        from .native import IN_GAP, ODD, UNWRITTEN
+        """A closer look at an access to RAM; the emulated core would let all of it pass, the real one most."""
+        from .native import IN_GAP, ODD, TOO_DEEP, UNWRITTEN
 
         pc = self._pc()
+        if reasons & TOO_DEEP:
+            counter = self.cycle_counter
+            raise self._stack_is_full(pc if counter is None else counter.last_block, address)
         insn = next(DISASSEMBLER.disasm(bytes(self._uc.mem_read(pc, 4)), pc), None)
         name = "" if insn is None else insn.mnemonic.split(".")[0]
-        where = self._where(pc)
         if reasons & ODD and address % 4 and name.startswith(_ALIGNED):
+            # The one of these that the core notices itself.
+            self._unaligned = f"{name.upper()} at 0x{address:08x}, which is not a multiple of 4"
+            self._ask(_Request.UNALIGNED)
+        elif reasons & UNWRITTEN:
             raise BoardFault(
-                where,
-                f"{name.upper()} at 0x{address:08x}, which is not a multiple of 4",
-                "the core faults on it: align the data, or load smaller pieces",
+                self._where(pc),
+                f"read of RAM at 0x{address:08x}, which was never written",
+                "initialise it first",
             )
-        if reasons & UNWRITTEN:
+        elif reasons & IN_GAP:
+            sp = self._uc.reg_read(regs.UC_ARM_REG_SP)
+            if sp < self.image.labels["_stack_limit"]:
+                raise self._stack_is_full(pc, sp)
             raise BoardFault(
-                where, f"read of RAM at 0x{address:08x}, which was never written", "initialise it first"
+                self._where(pc),
+                f"write to RAM at 0x{address:08x}, between data and stack",
+                "a bad pointer or index",
             )
-        if reasons & IN_GAP:
-            sp, limit = self._uc.reg_read(regs.UC_ARM_REG_SP), self.image.labels["_stack_limit"]
-            if sp < limit:
-                raise BoardFault(
-                    where,
-                    f"the stack is full: SP is 0x{sp:08x}, its limit 0x{limit:08x}",
-                    "reserve more: -Wl,--defsym=_stack_size=N",
-                )
-            raise BoardFault(
-                where, f"write to RAM at 0x{address:08x}, between data and stack", "a bad pointer or index"
-            )
+
+    def _stack_is_full(self, pc: int, sp: int) -> BoardFault:
+        limit = self.image.labels["_stack_limit"]
+        return BoardFault(
+            self._where(pc),
+            f"the stack is full: SP is 0x{sp:08x}, its limit 0x{limit:08x}",
+            "reserve more: -Wl,--defsym=_stack_size=N",
+        )
 
     def _check_code(self, instructions: list[Instruction]) -> None:
         address = instructions[0].address if instructions else 0

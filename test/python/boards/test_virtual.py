@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 from microai.boards.board import Board
+from microai.boards.cycles import DISASSEMBLER
 from microai.boards.mmio import BoardFault
 from microai.boards.virtual import Stop, VirtualBoard
 from microai.errors import UserError
@@ -139,6 +140,36 @@ def test_what_the_core_would_not_forgive(build: Build, nucleo: Board, name: str)
         VirtualBoard(nucleo, build(source)).run(max_seconds=20)
 
 
+@pytest.mark.parametrize("name", TRAPS)
+def test_traps_where_the_firmware_handles_faults(build: Build, nucleo: Board, name: str) -> None:
+    """The core faults on what is not aligned: the handler gets it. The rest it would not notice: the board stops."""
+    source, message = TRAPS[name]
+    machine = VirtualBoard(nucleo, build(FAULT_HANDLER + source.removeprefix(RESULTS)), deliver_faults=True)
+    if "multiple of 4" not in message or name == "POP":  # whose bad stack has no room for the frame
+        with pytest.raises(BoardFault, match=message if name != "POP" else r"in main\+.*the core locks up"):
+            machine.run(max_seconds=20)
+        return
+    assert machine.run(max_seconds=20) is Stop.HALTED
+    pc, cfsr, hfsr = (words(machine, 9)[i] for i in (3, 7, 8))
+    insn = next(DISASSEMBLER.disasm(machine.read_memory(pc, 4), pc))
+    assert insn.mnemonic.split(".")[0].upper() == name.split()[0]
+    assert machine.image.place(pc).split()[2].startswith("main+")
+    assert (cfsr, hfsr) == (1 << 24, 1 << 30)
+
+
+def test_an_unaligned_access_faults_before_it_changes_anything(build: Build, nucleo: Board) -> None:
+    source = """
+        int main(void) {
+            __asm__ volatile("ldr r0, =0x20000102\\n ldr r2, =0x12345678\\n mov r3, r2\\n"
+                             "ldmia r0!, {r2, r3}\\n b .\\n .ltorg"); return 0; }"""
+    machine = VirtualBoard(nucleo, build(FAULT_HANDLER + source), deliver_faults=True)
+    assert machine.run(max_seconds=20) is Stop.HALTED
+    frame = words(machine, 7)
+    assert frame[6] == 0x12345678  # the stacked R2
+    r0 = int.from_bytes(machine.read_memory(frame[2], 4), "little")
+    assert r0 == 0x20000102
+
+
 def test_what_the_core_forgives(build: Build, nucleo: Board) -> None:
     """Single words and halfwords may lie anywhere; RAM seen through its alias is the same RAM."""
     source = """int main(void) {
@@ -205,6 +236,13 @@ def test_a_stack_that_is_full(build: Build, nucleo: Board) -> None:
                 BoardFault, match=r"in dig\+.*the stack is full: SP is 0x20003b.., its limit 0x20003c00"
             ):
                 machine.run(max_seconds=20)
+    # One frame that reaches over the gap: no write hits it.
+    large = """__attribute__((noinline)) static int big(int n) {
+            volatile char room[0x3000]; for (int i = 0; i < n; i++) room[i] = 1; return n; }
+        int main(void) { return big((int)REG(0x08000004) & 7); }"""
+    for deliver in (False, True):
+        with pytest.raises(BoardFault, match=r"in big.*the stack is full: SP is 0x20000...,"):
+            VirtualBoard(nucleo, build(large, *LIMITS), deliver_faults=deliver).run(max_seconds=20)
     wild = build("int main(void) { REG(0x20002000) = 1; return 0; }", *LIMITS)
     with pytest.raises(BoardFault, match=r"in main\+.*write to RAM at 0x20002000, between data and stack"):
         VirtualBoard(nucleo, wild).run(max_seconds=20)
