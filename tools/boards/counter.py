@@ -138,6 +138,10 @@ class CycleCounter:
         first = self._words[native.WRITTEN] + (offset >> 2)
         self._state[first : first + (offset % 4 + size + 3 >> 2)] = 15
 
+    def forget_written(self) -> None:
+        """RAM has lost its contents."""
+        self._state[self._words[native.WRITTEN] :] = 0
+
     def set_gap(self, start: int, end: int) -> None:
         """RAM that belongs to nothing, between data and the lowest address of the stack."""
         self._words[native.GAP], self._words[native.GAP_END] = start, end

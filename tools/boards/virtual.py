@@ -32,7 +32,7 @@ from .cortex_m import (
 )
 from .cycles import DISASSEMBLER, Instruction
 from .elf import Image, load_image
-from .mmio import AccessError, BoardFault, Bus, Clock, Peripheral
+from .mmio import AccessError, BoardFault, Bus, Clock, LimitReached, Peripheral
 from .uart import SerialLine
 from .untyped import arm, unicorn
 from .untyped import registers as regs
@@ -50,6 +50,8 @@ _WFI = (b"\x30\xbf", b"\xaf\xf3\x03\x80")
 _EXCEPTION_ENTRY_CYCLES = 12
 # These need addresses that are multiples of 4 (ARMv7-M A3.2.1).
 _ALIGNED = ("ldm", "stm", "ldrd", "strd", "vldr", "vstr", "vldm", "vstm", "push", "pop", "vpush", "vpop")
+# Pieces of RAM that keep or lose their contents in a brown-out, bytes.
+_FORGOTTEN = 64
 # What a stack is taken to be in an image without symbols.
 _UNKNOWN_STACK = 4096
 _CORE = (
@@ -200,16 +202,11 @@ class VirtualBoard:
                         self._unaligned, "align the data, or load smaller pieces", CFSR_UNALIGNED
                     )
                 elif request is _Request.SECONDS:
-                    self._fault(
-                        f"is still running after {max_seconds:g} s", "it loops here, or needs a higher limit"
-                    )
+                    self._too_long(f"{max_seconds:g} s")
                 elif request is _Request.CYCLES and self._pausing:
                     return Stop.PAUSED
                 elif request is _Request.CYCLES:
-                    self._fault(
-                        f"is still running after {max_cycles} cycles",
-                        "it loops here, or needs a higher limit",
-                    )
+                    self._too_long(f"{max_cycles} cycles")
                 elif not self._off and self._waits_for_interrupt():
                     return Stop.HALTED
             return Stop.OFF
@@ -230,6 +227,18 @@ class VirtualBoard:
         """Press the reset button, while the board is not running."""
         self.resets += 1
         self._reset()
+
+    def brown_out(self, rng: random.Random) -> None:
+        """The supply fails and comes back, while the board is not running: a reset, and part of RAM is lost."""
+        for memory in self.board.memories:
+            if memory.alias_of is None and memory != self.board.flash:
+                for start in range(memory.origin, memory.end, _FORGOTTEN):
+                    if rng.random() < 0.5:
+                        self._uc.mem_write(start, rng.randbytes(_FORGOTTEN))
+        if self.cycle_counter is not None:
+            self.cycle_counter.forget_written()
+            self._describe_ram(self.cycle_counter)
+        self.reset()
 
     def switch_off(self) -> None:
         """End a run, now and for ever; may be called from another thread."""
@@ -482,13 +491,16 @@ class VirtualBoard:
     def _where(self, pc: int) -> str:
         return f"{self.image.path.name} on {self.board.name}, {self.image.place(pc)}"
 
-    def _fault(self, what: str, mend: str) -> NoReturn:
+    def _fault(self, what: str, mend: str, kind: type[BoardFault] = BoardFault) -> NoReturn:
         pc = self._pc()
         lr = cast(int, self._uc.reg_read(regs.UC_ARM_REG_LR))
         caller = self.image.function_at(lr & ~1)
         if caller is not None and caller != self.image.function_at(pc):
             what += f" (called from {caller.name})"
-        raise BoardFault(self._where(pc), what, mend)
+        raise kind(self._where(pc), what, mend)
+
+    def _too_long(self, time: str) -> NoReturn:
+        self._fault(f"is still running after {time}", "it loops here, or needs a higher limit", LimitReached)
 
     def _bad_instruction(self, errno: int) -> None:
         access, address, size = self._bad
