@@ -430,3 +430,23 @@ def test_images_that_do_not_fit(build: Build, nucleo: Board, edge: Board, tmp_pa
     (tmp_path / "o.c").write_text("int x;")
     with pytest.raises(UserError, match="is not a linked program"):
         VirtualBoard(nucleo, compile_to(tmp_path / "o.o", "-c", str(tmp_path / "o.c")))
+
+
+@pytest.mark.parametrize(
+    ("flags", "cpu"),
+    [
+        (("-mcpu=cortex-a9", "-marm", "-mfpu=neon"), "[Cc]ortex-[Aa]9|7-A"),
+        (("-mcpu=cortex-m7", "-mfpu=fpv5-d16"), "fp_arch"),
+        (("-mcpu=cortex-m33", "-mfpu=fpv5-sp-d16"), "8-M"),
+    ],
+    ids=["A9", "M7", "M33"],
+)
+def test_images_for_other_cores(build: Build, nucleo: Board, flags: tuple[str, ...], cpu: str) -> None:
+    elf = build("float f = 1; int main(void) { f *= 2; return (int)f; }", *flags)
+    with pytest.raises(UserError, match=rf"is for .*({cpu}).*, not for a Cortex-M4F; build it with"):
+        VirtualBoard(nucleo, elf)
+
+
+def test_images_for_smaller_cores_run(build: Build, nucleo: Board) -> None:
+    elf = build("int main(void) { return 0; }", "-mcpu=cortex-m0", "-mfloat-abi=soft", "-mfpu=auto")
+    assert VirtualBoard(nucleo, elf).run(max_seconds=20) is Stop.HALTED
