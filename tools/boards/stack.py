@@ -203,7 +203,7 @@ def _target(insn: Any) -> int | None:
 
 def _is_computed(insn: Any) -> bool:
     """A jump, not a call, to what a register or a word of a table says; a return is none."""
-    first = insn.operands[0] if insn.operands else None
+    first: Any = insn.operands[0] if insn.operands else None
     if insn.id == arm.ARM_INS_BX:
         return first is not None and first.reg != arm.ARM_REG_LR
     if insn.id in (arm.ARM_INS_TBB, arm.ARM_INS_TBH):
