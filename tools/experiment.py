@@ -308,13 +308,13 @@ def load_experiment(path: Path, overrides: Sequence[str] = ()) -> Experiment:
 
 
 def _trained_types_exist(experiment: Experiment, path: Path) -> None:
-    fixed = [name for name, section in experiment.quantization.items() if isinstance(section, FixedPoint)]
+    integers = [name for name, section in experiment.quantization.items() if not isinstance(section, Float)]
     trained: list[str] = []
     for index, step in enumerate(experiment.postprocessing):
         if isinstance(step.params, QuantizationAwareTraining):
             where, kind = f"{path}: postprocessing[{index}].params.type", step.params.type
-            if kind not in fixed:
-                raise UserError(where, f"{kind!r} is no fixed-point type", nearest(kind, fixed))
+            if kind not in integers:
+                raise UserError(where, f"{kind!r} is no type of integers", nearest(kind, integers))
             if kind in trained:
                 raise UserError(where, f"{kind!r} is trained by an earlier step too", "remove one of them")
             trained.append(kind)
