@@ -119,8 +119,8 @@ class FixedPoint(QuantizationKind):
     packed: weights of other widths than 8 and 16 bits take that many bits of flash; false: 8 or 16, and faster.
     weights_rounding: of float weights to integers, when generating; the paper truncates.
     activations_rounding: of accumulators to outputs, on the target.
-    calibration_vectors: how many training vectors the ranges of activations are taken from, the first ones of
-    the training part; None is all.
+    calibration_vectors: how many training vectors the ranges of activations are taken from, evenly
+    spaced in the training part; None is all.
     calibration: where a range ends: "minmax", "percentile" (of magnitudes, percentile), "mse", "kl".
     weights_calibration: "minmax", or "mse": large weights saturate where that makes the mean square error less.
     bias_correction: the mean error of weights and inputs is taken out of each bias.
@@ -180,8 +180,8 @@ class Affine(QuantizationKind):
     """kind = "affine": real = scale * (q - zero point), TensorFlow Lite's specification.
 
     activations_bits: 8, or 16 (symmetric). Weights have 8, with a scale for each filter.
-    calibration_vectors: how many training vectors the ranges of activations are taken from, the first ones of
-    the training part; None is all.
+    calibration_vectors: how many training vectors the ranges of activations are taken from, evenly
+    spaced in the training part; None is all.
     """
 
     activations_bits: Literal[8, 16] = 8

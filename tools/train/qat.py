@@ -7,6 +7,7 @@ takes instead of the float weights and of post-training quantization.
 
 from __future__ import annotations
 
+import hashlib
 import json
 import zipfile
 from collections.abc import Mapping, Sequence
@@ -101,7 +102,7 @@ def tune(
         batch_size=batch_size,
         augmentation=[item.model_dump() for item in experiment.data_augmentation],
         scheme=repr(scheme),
-        calibration=len(calibration[0]),
+        calibration=hashlib.sha256(b"".join(x.tobytes() for x in calibration)).hexdigest(),
         seed=seed,
         code=code_key(*_modules()),
         versions=[version(package) for package in ("keras", "numpy", "tensorflow")],

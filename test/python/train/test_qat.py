@@ -29,7 +29,7 @@ from microai.codegen.quantize.affine import AffineScheme, affine_for
 from microai.codegen.quantize.calibration import calibrate
 from microai.codegen.quantize.fixed_point import FixedPoint, choose_formats
 from microai.codegen.requant import Rounding
-from microai.deploy import compile_variant, generation_key, scheme_of, tune, variants
+from microai.deploy import calibration_of, compile_variant, generation_key, scheme_of, tune, variants
 from microai.errors import UserError
 from microai.experiment import Experiment, load_experiment
 from microai.train import qat
@@ -183,6 +183,17 @@ def test_affine_integers_reach_the_simulated_accuracy(
         graph.tensors[name].format == tensor.format for name, tensor in before.quantized.tensors.items()
     )
     assert same_formats == (ranges == "frozen")
+
+
+def test_calibration_vectors_are_evenly_spaced(whole: Whole) -> None:
+    """A data set may be sorted by class."""
+    folder, prepared, _, _ = whole
+    count = len(prepared.x_train)
+    (few,) = calibration_of(read(folder, "quantization.w2.calibration_vectors=10"), "w2", prepared)
+    assert np.array_equal(few, prepared.x_train[[i * count // 10 for i in range(10)]])
+    (all_of_them,) = calibration_of(read(folder), "w2", prepared)
+    assert np.array_equal(all_of_them, prepared.x_train)
+    assert calibration_of(read(folder), "float32", prepared) == []
 
 
 def test_training_recovers_what_two_bits_cost(whole: Whole) -> None:

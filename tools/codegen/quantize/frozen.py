@@ -47,7 +47,9 @@ class Frozen:
         A softmax at the end, which is not trained with, gets the format that it always has. Raises UserError
         as `quantize` does, and where the parameters are of another model.
         """
-        softmax = {node.name: (node.op, node.inputs[0]) for node in graph.nodes if isinstance(node.op, Softmax)}
+        softmax = {
+            node.name: (node.op, node.inputs[0]) for node in graph.nodes if isinstance(node.op, Softmax)
+        }
         for name in graph.tensors:
             if name not in self.formats.tensors and name not in softmax:
                 raise _of_another_model(graph, name)
