@@ -15,7 +15,7 @@ from pathlib import Path
 from .codegen.emit import emit
 from .codegen.formats import Array
 from .codegen.pipeline import Compiled, Scheme, compile_model
-from .codegen.quantize.fixed_point import FixedPoint
+from .codegen.quantize.calibration import spread
 from .codegen.render import render
 from .errors import UserError
 from .experiment import Affine as AffineSection
@@ -60,15 +60,16 @@ def scheme_of(experiment: Experiment, kind: str) -> Scheme | None:
 
 
 def calibration_of(experiment: Experiment, kind: str, prepared: PreparedData) -> list[Array]:
-    """The training vectors that ranges are taken from; none for float32."""
+    """The training vectors that ranges are taken from, evenly spaced; none for float32."""
     section = experiment.quantization[kind]
     if not isinstance(section, (FixedPointSection, AffineSection)):
         return []
-    return [prepared.x_train[: section.calibration_vectors]]
+    x = prepared.x_train
+    return [x[spread(len(x), section.calibration_vectors)]]
 
 
 def compile_variant(experiment: Experiment, prepared: PreparedData, variant: Variant) -> Compiled:
-    """Run the generator for one variant; calibrates with the first training vectors."""
+    """Run the generator for one variant; calibrates with training vectors."""
     scheme = scheme_of(experiment, variant.type)
     calibration = calibration_of(experiment, variant.type, prepared)
     name = f"{experiment.bench.name}/{variant.name}"
@@ -158,7 +159,7 @@ def tune(
         for step in experiment.quantization_aware_training:
             if step.type in experiment.deploy.quantize:
                 scheme = scheme_of(experiment, step.type)
-                assert isinstance(scheme, FixedPoint)  # the experiment reader's check
+                assert scheme is not None  # the experiment reader's check
                 calibration = calibration_of(experiment, step.type, prepared)
                 tuned.append((model, qat.tune(experiment, prepared, model, step, scheme, calibration)))
     return tuned

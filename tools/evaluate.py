@@ -9,7 +9,6 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
-from numpy.typing import NDArray
 from rich.console import Console
 from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn, TimeElapsedColumn
 
@@ -22,6 +21,7 @@ from .codegen.compare import Difference, accuracy, agreement, first_difference
 from .codegen.formats import Array
 from .codegen.host import HostModel, build_host, pack, unpack
 from .codegen.pipeline import Compiled
+from .codegen.quantize.calibration import spread
 from .deploy import Variant, compile_variant, generation_key, prepare_deploy, prepare_experiment, select
 from .experiment import Experiment
 from .files import code_key, key_of
@@ -132,11 +132,6 @@ def evaluate_board(
             dict(zip(names, wanted, strict=True)), dict(zip(names, found, strict=True))
         ),
     )
-
-
-def spread(total: int, count: int) -> NDArray[np.intp]:
-    """Indices of `count` of `total` test vectors, evenly spaced: neighbours are often of one class or person."""
-    return np.arange(min(count, total)) * total // min(count, total)
 
 
 def image_of(experiment: Experiment, variant: Variant, board: Board) -> Path:

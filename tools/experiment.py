@@ -119,8 +119,8 @@ class FixedPoint(QuantizationKind):
     packed: weights of other widths than 8 and 16 bits take that many bits of flash; false: 8 or 16, and faster.
     weights_rounding: of float weights to integers, when generating; the paper truncates.
     activations_rounding: of accumulators to outputs, on the target.
-    calibration_vectors: how many training vectors the ranges of activations are taken from, the first ones of
-    the training part; None is all.
+    calibration_vectors: how many training vectors the ranges of activations are taken from, evenly
+    spaced in the training part; None is all.
     calibration: where a range ends: "minmax", "percentile" (of magnitudes, percentile), "mse", "kl".
     weights_calibration: "minmax", or "mse": large weights saturate where that makes the mean square error less.
     bias_correction: the mean error of weights and inputs is taken out of each bias.
@@ -180,8 +180,8 @@ class Affine(QuantizationKind):
     """kind = "affine": real = scale * (q - zero point), TensorFlow Lite's specification.
 
     activations_bits: 8, or 16 (symmetric). Weights have 8, with a scale for each filter.
-    calibration_vectors: how many training vectors the ranges of activations are taken from, the first ones of
-    the training part; None is all.
+    calibration_vectors: how many training vectors the ranges of activations are taken from, evenly
+    spaced in the training part; None is all.
     """
 
     activations_bits: Literal[8, 16] = 8
@@ -308,13 +308,13 @@ def load_experiment(path: Path, overrides: Sequence[str] = ()) -> Experiment:
 
 
 def _trained_types_exist(experiment: Experiment, path: Path) -> None:
-    fixed = [name for name, section in experiment.quantization.items() if isinstance(section, FixedPoint)]
+    integers = [name for name, section in experiment.quantization.items() if not isinstance(section, Float)]
     trained: list[str] = []
     for index, step in enumerate(experiment.postprocessing):
         if isinstance(step.params, QuantizationAwareTraining):
             where, kind = f"{path}: postprocessing[{index}].params.type", step.params.type
-            if kind not in fixed:
-                raise UserError(where, f"{kind!r} is no fixed-point type", nearest(kind, fixed))
+            if kind not in integers:
+                raise UserError(where, f"{kind!r} is no type of integers", nearest(kind, integers))
             if kind in trained:
                 raise UserError(where, f"{kind!r} is trained by an earlier step too", "remove one of them")
             trained.append(kind)

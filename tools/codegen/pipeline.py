@@ -90,7 +90,7 @@ def compile_graph(
     """
     simplified = simplify(graph, remove_softmax=remove_softmax)
     if frozen is not None:
-        assert isinstance(scheme, FixedPoint)
+        assert scheme is not None
         quantized = frozen.quantized(simplified, calibration, scheme)
     else:
         quantized = simplified if scheme is None else quantize(simplified, calibration, scheme)
