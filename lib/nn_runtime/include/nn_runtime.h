@@ -179,8 +179,8 @@ void nn_conv_q8_wino(const int8_t *NN_RESTRICT x, const uint32_t *NN_RESTRICT w,
  *
  *   w        [F][C/2][3] words, F rounded up to even, C/2 up: tap k of channels c (low half) and c+1
  *   bias     twice the bias + 2^15 * (sum of all weights of the filter), modulo 2^32
- *   groups   of 8 positions that are computed at a time
- *   scratch  (16 * groups + 12) * ((C+1)/2) words
+ *   groups   of 16 positions that are computed at a time
+ *   scratch  (32 * groups + 12) * ((C+1)/2) words
  */
 void nn_conv_q16_wino(const int16_t *NN_RESTRICT x, const uint32_t *NN_RESTRICT w,
                       const int32_t *NN_RESTRICT bias, const nn_conv_shape *shape, const nn_requant *requant,

@@ -14,7 +14,7 @@
  * (S. Winograd, Arithmetic complexity of computations, 1980; points 0, 1, -1, infinity.) The x fit int16_t
  * because 0 <= d < 2^15. Sums may wrap: all is exact modulo 2^32, and 2 y fits.
  *
- * Tiles go in blocks of `groups` times 4; their transforms stay in scratch memory while all filters pass. The
+ * Tiles go in blocks of `groups` times 8; their transforms stay in scratch memory while all filters pass. The
  * weights of two filters are transformed once for each block. */
 #include "nn_requant.h"
 #include "nn_simd.h"
@@ -94,7 +94,7 @@ void nn_conv_q16_wino(const int16_t *NN_RESTRICT x, const uint32_t *NN_RESTRICT 
     const uint32_t channels = shape->in_c;
     const uint32_t out_c = shape->out_c;
     const uint32_t pairs = (channels + 1u) / 2u;
-    uint32_t *weights = scratch + groups * pairs * 16u;
+    uint32_t *weights = scratch + groups * pairs * 32u;
     int16_t *gathered = (int16_t *)(weights + pairs * 8u);
     nn_wino_q16 work;
     work.w = weights;
@@ -107,9 +107,9 @@ void nn_conv_q16_wino(const int16_t *NN_RESTRICT x, const uint32_t *NN_RESTRICT 
                                              : NN_CLAMP_RANGE;
     for (uint32_t oh = 0; oh < shape->out_h; oh++) {
         const int16_t *row = x + oh * shape->in_w * channels;
-        for (uint32_t first = 0; first < shape->out_w; first += 8u * groups) {
+        for (uint32_t first = 0; first < shape->out_w; first += 16u * groups) {
             const uint32_t left = shape->out_w - first;
-            const uint32_t outputs = left < 8u * groups ? left : 8u * groups;
+            const uint32_t outputs = left < 16u * groups ? left : 16u * groups;
             /* the last tiles of the last group may lie behind the row */
             for (uint32_t tile = 0; tile < (outputs + 7u) / 8u * 4u; tile++) {
                 const int32_t start = (int32_t)(first + 2u * tile) - shape->pad_left;
