@@ -63,23 +63,41 @@ NN_PART void nn_wino_input(const float *from, uint32_t column, uint32_t channels
     }
 }
 
+/* The weights of two filters and a channel, w [3][4], to [6][4]. */
+static inline void nn_wino_two(const float *w, float *to) {
+    const float a0 = w[0];
+    const float a1 = w[1];
+    const float c0 = w[8];
+    const float c1 = w[9];
+    const float s0 = a0 + c0;
+    const float s1 = a1 + c1;
+    const float four0 = 4.0f * c0;
+    const float four1 = 4.0f * c1;
+    to[16] = a0;
+    to[17] = a1;
+    to[20] = c0;
+    to[21] = c1;
+    const float b0 = w[4];
+    const float b1 = w[5];
+    const float t0 = a0 + four0;
+    const float t1 = a1 + four1;
+    to[0] = s0 + b0;
+    to[1] = s1 + b1;
+    to[4] = s0 - b0;
+    to[5] = s1 - b1;
+    const float two0 = b0 + b0;
+    const float two1 = b1 + b1;
+    to[8] = t0 + two0;
+    to[9] = t1 + two1;
+    to[12] = t0 - two0;
+    to[13] = t1 - two1;
+}
+
 /* The weights of four filters, w [channels][3][4], to [channels][6][4]. */
-NN_PART void nn_wino_weights(const float *w, uint32_t channels, float *to) {
+NN_PART void nn_wino_weights(const float *NN_RESTRICT w, uint32_t channels, float *NN_RESTRICT to) {
     for (const float *end = to + 24u * channels; to < end; to += 24) {
-        for (uint32_t f = 0; f < 4u; f++) {
-            const float a = w[f];
-            const float b = w[f + 4u];
-            const float c = w[f + 8u];
-            const float s = a + c;
-            const float t = a + 4.0f * c;
-            const float b2 = b + b;
-            to[f] = s + b;
-            to[f + 4u] = s - b;
-            to[f + 8u] = t + b2;
-            to[f + 12u] = t - b2;
-            to[f + 16u] = a;
-            to[f + 20u] = c;
-        }
+        nn_wino_two(w, to);
+        nn_wino_two(w + 2, to + 2);
         w += 12;
     }
 }
@@ -95,33 +113,21 @@ NN_PART void nn_wino_gather(const float *row, const nn_conv_shape *shape, int32_
     }
 }
 
-/* From the sums behind the products 1 to 4, m [4][16] with the bias in the first two, the outputs 1 and 2 and
- * what 0 and 3 go on from. */
-NN_PART void nn_wino_combine(float *m) {
-    for (uint32_t i = 0; i < 16u; i++) {
-        const float first = m[i];
-        const float p = m[i + 16u];
-        const float third = m[i + 32u];
-        const float r = m[i + 48u];
-        const float q = (first + first) - p;
-        const float s = (third + third) - r;
-        m[i] = p + r;
-        m[i + 16u] = q + 2.0f * s;
-        m[i + 32u] = p + 4.0f * r;
-        m[i + 48u] = q + 8.0f * s;
-    }
-}
-
-/* Outputs of four filters, m [4 outputs][4 tiles][4 filters], of a group of tiles: `outputs` of 16, `filters`
- * of four. */
-NN_PART void nn_wino_outputs(const float *m, const nn_range_f32 *range, uint32_t outputs, uint32_t filters,
-                             uint32_t out_c, float *y) {
-    for (uint32_t i = 0; i < outputs; i++) {
-        const float *from = m + i % 4u * 16u + i / 4u * 4u;
-        for (uint32_t f = 0; f < filters; f++) {
-            y[f] = nn_clamp_f32(from[f], range);
+/* Groups of tiles of which not all outputs of four filters are wanted: `outputs` of each, `filters` of four. */
+NN_PART void nn_wino_some(nn_wino_f32 *work, uint32_t outputs, uint32_t filters, uint32_t out_c, float *y) {
+    float all[16][4];
+    work->y = all[0];
+    work->y_step = (uint32_t)sizeof all[0];
+    work->groups = 1u;
+    while (outputs > 0u) {
+        const uint32_t count = outputs < 16u ? outputs : 16u;
+        nn_wino_4x4_f32(work);
+        for (uint32_t i = 0; i < count; i++) {
+            memcpy(y, all[i], filters * sizeof(float));
+            y += out_c;
         }
-        y += out_c;
+        work->x += 24u * work->channels;
+        outputs -= count;
     }
 }
 
@@ -132,6 +138,11 @@ void nn_conv_f32_wino(const float *NN_RESTRICT x, const float *NN_RESTRICT w, co
     const uint32_t out_c = shape->out_c;
     float *weights = scratch + groups * channels * 24u;
     float *gathered = weights; /* the one before the other */
+    nn_wino_f32 work;
+    work.w = weights;
+    work.channels = channels;
+    work.range = *range;
+    work.clamp = range->max != INFINITY ? 2u : range->min != -INFINITY ? 1u : 0u;
     for (uint32_t oh = 0; oh < shape->out_h; oh++) {
         const float *row = x + oh * shape->in_w * channels;
         for (uint32_t first = 0; first < shape->out_w; first += 16u * groups) {
@@ -151,20 +162,19 @@ void nn_conv_f32_wino(const float *NN_RESTRICT x, const float *NN_RESTRICT w, co
             for (uint32_t f = 0; f < out_c; f += 4u) {
                 const uint32_t filters = out_c - f < 4u ? out_c - f : 4u;
                 nn_wino_weights(w + f * channels * 3u, channels, weights);
-                for (uint32_t done = 0; done < outputs; done += 16u) {
-                    const float *from = scratch + done / 16u * channels * 24u;
-                    float m[4][4][4];
-                    for (uint32_t i = 0; i < 16u; i++) {
-                        m[0][i / 4u][i % 4u] = i % 4u < filters ? bias[f + i % 4u] : 0.0f;
-                        m[2][i / 4u][i % 4u] = 0.0f;
-                    }
-                    nn_wino_4x4_f32(from, weights, channels, 2u, m[0][0], m[0][0]);
-                    nn_wino_4x4_f32(from + 8, weights + 8, channels, 2u, m[2][0], m[2][0]);
-                    nn_wino_combine(m[0][0]);
-                    nn_wino_4x4_f32(from + 16, weights + 16, channels, 1u, m[0][0], m[0][0]);
-                    nn_wino_4x4_f32(from + 20, weights + 20, channels, 1u, m[3][0], m[3][0]);
-                    nn_wino_outputs(m[0][0], range, outputs - done < 16u ? outputs - done : 16u, filters,
-                                    out_c, y + (first + done) * out_c + f);
+                memset(work.bias, 0, sizeof work.bias);
+                memcpy(work.bias, bias + f, filters * sizeof(float));
+                work.x = scratch;
+                work.groups = filters == 4u ? outputs / 16u : 0u;
+                work.y = y + first * out_c + f;
+                work.y_step = out_c * (uint32_t)sizeof(float);
+                const uint32_t done = 16u * work.groups;
+                if (done > 0u) {
+                    nn_wino_4x4_f32(&work);
+                    work.x += work.groups * channels * 24u;
+                }
+                if (done < outputs) {
+                    nn_wino_some(&work, outputs - done, filters, out_c, work.y + done * out_c);
                 }
             }
         }
