@@ -34,6 +34,7 @@ GROUPS = (1, 2, 3, 4, 8)
 # The rule: below these the transforms cost more than the multiplications that they save,
 WINO_POSITIONS = 8
 WINO_CHANNELS = 12
+WINO_CHANNELS_FLOAT = 6
 # and blocks larger than 32 positions gain less than 5 % and take more memory.
 WINO_GROUPS = 2
 
@@ -70,7 +71,8 @@ def fastest(graph: Graph, node: Node) -> Choice:
     _, out_w, filters = hwc(graph.tensors[node.name].shape)
     channels = hwc(graph.tensors[node.inputs[0]].shape)[2]
     wino = [option for option in options if option.kernel == "wino" and option.groups <= WINO_GROUPS]
-    if wino and out_w >= WINO_POSITIONS and min(channels, filters) >= WINO_CHANNELS:
+    least = WINO_CHANNELS if isinstance(node.op, FixedConv) else WINO_CHANNELS_FLOAT
+    if wino and out_w >= WINO_POSITIONS and min(channels, filters) >= least:
         return wino[-1]
     return next((option for option in options if option.kernel == "simd"), PORTABLE)
 
