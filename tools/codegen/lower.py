@@ -179,9 +179,9 @@ class CallBuilder:
         """The kernel chosen for this node; None is its portable one."""
         return self.program.choices.get(self.node.name)
 
-    def scratch(self) -> str:
-        """Pointer to this node's scratch memory."""
-        return f"arena->words + {self.program.plan.scratch[self.node.name].offset // 4}u"
+    def scratch(self, member: str = "words") -> str:
+        """Pointer to this node's scratch memory, as words or as another member of the arena."""
+        return f"arena->{member} + {self.program.plan.scratch[self.node.name].offset // 4}u"
 
     def table(self, suffix: str, values: Array, layout: str) -> str:
         """Store an array in flash; returns its C name."""

@@ -173,6 +173,31 @@ void nn_conv_q8_wino(const int8_t *NN_RESTRICT x, const uint32_t *NN_RESTRICT w,
                      const int32_t *NN_RESTRICT bias, const nn_conv_shape *shape, const nn_requant *requant,
                      uint32_t groups, uint32_t *NN_RESTRICT scratch, int8_t *NN_RESTRICT y);
 
+/* The same for int16_t in two thirds of the multiplications, for x that is never negative. Also requires
+ * shifts of at most 30, 2 * |sum + bias| < 2^31 and, for every filter and channel with the weights a, b, c,
+ * that 2 a, a + b + c, a - b + c and 2 c fit int16_t.
+ *
+ *   w        [F][C/2][3] words, F rounded up to even, C/2 up: tap k of channels c (low half) and c+1
+ *   bias     twice the bias + 2^15 * (sum of all weights of the filter), modulo 2^32
+ *   groups   of 16 positions that are computed at a time
+ *   scratch  (32 * groups + 12) * ((C+1)/2) words
+ */
+void nn_conv_q16_wino(const int16_t *NN_RESTRICT x, const uint32_t *NN_RESTRICT w,
+                      const int32_t *NN_RESTRICT bias, const nn_conv_shape *shape, const nn_requant *requant,
+                      uint32_t groups, uint32_t *NN_RESTRICT scratch, int16_t *NN_RESTRICT y);
+
+/* Almost the numbers of nn_conv_f32 with half of the multiplications: within a bound that SPEC.md states, the
+ * same bits on every computer. An infinity or NaN reaches the outputs of the whole tile of four. Same
+ * requirements on the shape.
+ *
+ *   w        [F/4][C][3][4], F/4 rounded up: weights of a channel and tap of four filters
+ *   groups   of 16 positions that are computed at a time
+ *   scratch  24 * C * (groups + 1) floats
+ */
+void nn_conv_f32_wino(const float *NN_RESTRICT x, const float *NN_RESTRICT w, const float *NN_RESTRICT bias,
+                      const nn_conv_shape *shape, const nn_range_f32 *range, uint32_t groups,
+                      float *NN_RESTRICT scratch, float *NN_RESTRICT y);
+
 /* ---- Dense ----
  *
  *   y[f] = out(bias[f] + sum over c of x[c] * w[f][c])

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from microai.codegen.simd import arrange_simd, arrange_wino, scratch_bytes, scratch_bytes_wino
+from microai.codegen.simd import arrange_simd, scratch_bytes
 
 from . import oracle
 from .library import F32, Q8, Q16, Kind, Library, Output, Range, Requant, shape_to_c
@@ -81,43 +81,3 @@ def test_long_rows(library: Library, kind: Kind, positions: int) -> None:
         )
         out = Requant(7, oracle.Rounding.FLOOR, -100, 127) if kind.fixed else Range(0.0)
         run(library, kind, s, out, seed)
-
-
-@settings(max_examples=200, deadline=None)
-@given(
-    st.data(),
-    st.integers(1, 3),
-    st.integers(1, 50),
-    st.sampled_from([1, 2, 3, 4, 5, 8, 9, 20]),
-    st.sampled_from([1, 2, 3, 5]),
-    st.integers(0, 4),
-    st.integers(0, 4),
-    st.integers(1, 3),
-    SEEDS,
-)
-def test_conv_wino(
-    library: Library,
-    data: st.DataObject,
-    height: int,
-    width: int,
-    channels: int,
-    filters: int,
-    before: int,
-    after: int,
-    groups: int,
-    seed: int,
-) -> None:
-    positions = max(width + before + after - 2, 1)
-    s = oracle.ConvShape(
-        *(height, width, channels, height, positions, filters), *(1, 3, 1, 1, 1, 1, 0, before, 1)
-    )
-    out = served(data.draw(filter_outs(Q8, SHIFTS["q8"], filters)))
-    x, w, bias = operands(seed, Q8, 8, (height, width, channels), (filters, 1, 3, channels), filters)
-    expected = oracle.finish_filters(oracle.conv(x, w, bias, s), out, Q8.dtype)
-    y = Output(expected.shape, Q8.dtype)
-    scratch = Output((scratch_bytes_wino(channels, groups) // 4,), np.uint32)
-    table = arrange_wino(w[:, 0].astype(np.int8))
-    arguments = (x.astype(np.int8), table, bias.astype(np.int32), shape_to_c(oracle.fields(s)), out)
-    library.call("nn_conv_q8_wino", *arguments, groups, scratch.array, y.array)
-    scratch.checked()
-    assert y.checked().tobytes() == expected.tobytes()

@@ -11,7 +11,9 @@ import numpy as np
 from ..formats import Array, Fixed, FixedWeights
 from ..packing import pack_bits
 from ..requant import Rounding
-from ..simd import arrange_simd, arrange_wino
+from ..simd import arrange_simd
+from ..winograd import arrange as arrange_wino
+from ..winograd import bias_q16
 from .base import (
     NONE,
     Accumulator,
@@ -331,6 +333,8 @@ def lower_simd(call: CallBuilder, kernel: Array, bias: Array, window: Window, fi
     assert choice is not None
     wino = choice.kernel == "wino"
     table = arrange_wino(kernel[:, 0]) if wino else arrange_simd(kernel)
+    if wino and kernel.dtype == np.int16:
+        bias = bias_q16(kernel, bias)
     call.kernel(
         "conv",
         call.input(0),
@@ -339,7 +343,7 @@ def lower_simd(call: CallBuilder, kernel: Array, bias: Array, window: Window, fi
         conv_shape(call, window, 1),
         finish,
         *([f"{choice.groups}u"] if wino else []),
-        *([call.scratch()] if choice.scratch else []),
+        *([call.scratch("f32" if kernel.dtype == np.float32 else "words")] if choice.scratch else []),
         call.output(),
         variant=f"_{choice.kernel}",
     )
