@@ -12,10 +12,11 @@ from typing import Literal, TypeAlias
 
 import numpy as np
 
-from .formats import Array, Fixed
+from .formats import Affine, Fixed
 from .graph import Graph, Node, TensorType
+from .ops.affine import AffineConv
 from .ops.base import hwc
-from .ops.conv import Conv, FixedConv, Window, bound_of, simd_serves, weights_variant
+from .ops.conv import Conv, FixedConv, bound_of, rounding_half, simd_serves, weights_variant
 from .ops.dense import ONE_POSITION, Dense, FixedDense
 from .simd import scratch_bytes, scratch_bytes_wino
 
@@ -51,12 +52,14 @@ def choose(graph: Graph, optimize: Optimize) -> Mapping[str, Choice]:
 def fastest(graph: Graph, node: Node) -> Choice | None:
     """The fastest kernel for a convolution or dense layer, by a rule; None when only the portable one can serve."""
     op = node.op
-    if not isinstance(op, Conv | FixedConv | Dense | FixedDense):
+    if not isinstance(op, Conv | FixedConv | AffineConv | Dense | FixedDense):
         return None
-    window, groups = (op.window, op.groups) if isinstance(op, Conv | FixedConv) else (ONE_POSITION, 1)
+    conv = isinstance(op, Conv | FixedConv | AffineConv)
+    window, groups = (op.window, op.groups) if conv else (ONE_POSITION, 1)
+    if isinstance(op, AffineConv) and not op.simd_serves():
+        return None
     if isinstance(op, FixedConv | FixedDense):
-        padded_by_another = op.source.zero != 0 and any(window.padding)
-        if padded_by_another or weights_variant(op.weights, op.source):
+        if weights_variant(op.weights, op.source):
             return None
         if not simd_serves(op.requant, op.accumulator):
             return None
@@ -67,7 +70,7 @@ def fastest(graph: Graph, node: Node) -> Choice | None:
     if isinstance(op, Conv) and window.dilation[1] > 1:
         return None
     out_h, out_w, filters = hwc(graph.tensors[node.name].shape)
-    wino = isinstance(op, FixedConv) and op.source.bytes == 1 and can_wino(op.kernel, window, source)
+    wino = isinstance(op, FixedConv | AffineConv) and source.format.bytes == 1 and can_wino(op, source)
     if wino and out_w >= WINO_POSITIONS and min(channels, filters) >= WINO_CHANNELS:
         blocks = min(WINO_GROUPS, -(-out_w // 16))
         return Choice("wino", scratch_bytes_wino(channels, blocks), blocks)
@@ -75,10 +78,16 @@ def fastest(graph: Graph, node: Node) -> Choice | None:
     return Choice("simd", scratch_bytes(op.kernel[0].size, positions, source.format.bytes))
 
 
-def can_wino(kernel: Array, window: Window, source: TensorType) -> bool:
-    """nn_conv_q8_wino gives the numbers of this convolution: width 3 along rows, 24 times each sum fits 32 bits."""
+def can_wino(op: FixedConv | AffineConv, source: TensorType) -> bool:
+    """The 8-bit Winograd kernels give the numbers of this convolution.
+
+    Width 3 along rows; 24 times each sum and twice the accumulator fit 32 bits.
+    """
+    window = op.window
     rows = (window.kernel[0], window.strides[0], *window.padding[:2])
     columns = (window.kernel[1], window.strides[1], window.dilation[1])
-    assert isinstance(source.format, Fixed)
-    bound = bound_of(kernel, np.zeros(len(kernel), np.int64), source.format.magnitude)
-    return rows == (1, 1, 0, 0) and columns == (3, 1, 1) and 24 * bound < 1 << 31
+    assert isinstance(source.format, Fixed | Affine)
+    bound = bound_of(op.kernel, np.zeros(len(op.kernel), np.int64), source.format.magnitude)
+    half = int(rounding_half(op.requant).max()) if isinstance(op, FixedConv) else 0
+    fits = 24 * bound < 1 << 31 and 2 * (op.accumulator.bound + half) < 1 << 31
+    return rows == (1, 1, 0, 0) and columns == (3, 1, 1) and fits
