@@ -89,8 +89,7 @@ def simd(graph: Graph, node: Node) -> list[Choice]:
     op = node.op
     if not isinstance(op, Conv | FixedConv | AffineConv | Dense | FixedDense):
         return []
-    conv = isinstance(op, Conv | FixedConv | AffineConv)
-    window, groups = (op.window, op.groups) if conv else (ONE_POSITION, 1)
+    window, groups = (ONE_POSITION, 1) if isinstance(op, Dense | FixedDense) else (op.window, op.groups)
     if isinstance(op, AffineConv) and not op.simd_serves():
         return []
     if isinstance(op, FixedConv | FixedDense):
@@ -162,5 +161,6 @@ def never_negative(graph: Graph, tensor: str) -> bool:
         return node.op.low >= 0 or (not any(node.op.window.padding) and never_negative(graph, node.inputs[0]))
     if isinstance(node.op, FixedReshape):
         return never_negative(graph, node.inputs[0])
-    fixed = isinstance(node.op, FixedConv | FixedDense | FixedAdd | FixedClamp | FixedAvgPool)
-    return fixed and node.op.requant.low >= 0
+    if isinstance(node.op, FixedConv | FixedDense | FixedAdd | FixedClamp | FixedAvgPool):
+        return node.op.requant.low >= 0
+    return False
