@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from importlib.metadata import version
 from pathlib import Path
 
+from .boards.board import load_board
 from .codegen.emit import emit
 from .codegen.formats import Array
 from .codegen.pipeline import Compiled, Scheme, compile_model
@@ -22,6 +23,7 @@ from .experiment import Affine as AffineSection
 from .experiment import Experiment, load_experiment
 from .experiment import FixedPoint as FixedPointSection
 from .files import code_key, key_of, write_text
+from .selection import Chooser, Goal, Limits, Selection, selection_key
 from .train import qat
 from .train.stages import PreparedData, TrainedModel, preprocess_data, train
 
@@ -67,22 +69,43 @@ def calibration_of(experiment: Experiment, kind: str, prepared: PreparedData) ->
     return [prepared.x_train[: section.calibration_vectors]]
 
 
+def goal_of(experiment: Experiment) -> Goal:
+    """What kernels are chosen for: the first target, its clock, the aim and the limits of [deploy]."""
+    deploy = experiment.deploy
+    board = load_board(deploy.target[0])
+    return Goal(
+        deploy.optimize,
+        Limits(deploy.rom_bytes, deploy.ram_bytes, deploy.ms),
+        board,
+        deploy.clock_hz or board.default_clock_hz,
+        deploy.measure,
+    )
+
+
 def compile_variant(experiment: Experiment, prepared: PreparedData, variant: Variant) -> Compiled:
     """Run the generator for one variant; calibrates with the first training vectors."""
+    return compile_and_choose(experiment, prepared, variant)[0]
+
+
+def compile_and_choose(
+    experiment: Experiment, prepared: PreparedData, variant: Variant
+) -> tuple[Compiled, Selection]:
+    """Run the generator for one variant, and tell how its kernels were chosen."""
     scheme = scheme_of(experiment, variant.type)
     calibration = calibration_of(experiment, variant.type, prepared)
     name = f"{experiment.bench.name}/{variant.name}"
     tuned = tuned_of(experiment, variant)
-    deploy = experiment.deploy
-    return compile_model(
+    chooser = Chooser(goal_of(experiment))
+    compiled = compile_model(
         variant.model.path,
         name,
         scheme,
         calibration,
-        deploy.prefix,
+        experiment.deploy.prefix,
         frozen=None if tuned is None else tuned.frozen,
-        optimize=deploy.optimize,
+        chooser=chooser,
     )
+    return compiled, chooser.selection
 
 
 def tuned_of(experiment: Experiment, variant: Variant) -> qat.Tuned | None:
@@ -112,7 +135,7 @@ def generation_key(experiment: Experiment, prepared: PreparedData, variant: Vari
         type=variant.type,
         section=section.model_dump(),
         prefix=experiment.deploy.prefix,
-        optimize=experiment.deploy.optimize,
+        kernels=selection_key(goal_of(experiment)),
         code=generator_key(),
     )
 
@@ -127,7 +150,10 @@ def generator_key() -> str:
     text = hashlib.sha256(b"".join(path.read_bytes() for path in sorted(package.rglob("*.j2"))))
     text.update((package.parents[1] / "lib/nn_runtime/nn_kernels.def").read_bytes())
     return key_of(
-        code=code_key(*modules), text=text.hexdigest(), numpy=version("numpy"), jinja=version("jinja2")
+        code=code_key(*modules, f"{__package__}.selection", f"{__package__}.kernel_costs"),
+        text=text.hexdigest(),
+        numpy=version("numpy"),
+        jinja=version("jinja2"),
     )
 
 
