@@ -135,7 +135,8 @@ def _deploy_and_evaluate(path: Path, overrides: Sequence[str] | None, port: str 
     report, location, cached = deploy(path, overrides or (), console, port)
     print_report(console, report)
     for result in report.results:
-        print_layers(console, result)
+        if result.run == report.results[0].run:  # other runs take the same cycles, but for clamps
+            print_layers(console, result)
     console.print(f"{'nothing changed since ' if cached else 'wrote '}{location}")
     if not all(result.bits_equal_host and result.bits_equal_board for result in report.results):
         raise UserError(location, "reference, host and board do not agree", "see `microai check`")

@@ -1,7 +1,7 @@
 """What a network costs on a board: `microai profile`, from an experiment, a model file or a firmware image.
 
 The image runs on the virtual board, which counts cycles block by block; the figures are put together here, printed and
-drawn by report/profile.py, and written as JSON (docs/command_line.md lists the fields).
+drawn by report/profile.py, and written as JSON (docs/profile.md lists the fields).
 """
 
 from __future__ import annotations
@@ -29,13 +29,14 @@ from .codegen.graph import Graph
 from .codegen.host import pack
 from .codegen.lower import Program
 from .codegen.pipeline import Compiled, Scheme, compile_graph, scheme_for
+from .codegen.plan import plan
 from .codegen.reference import stored
 from .codegen.render import render
 from .errors import UserError
 from .files import write_text
 from .firmware import build_image
 
-VERSION = 1
+VERSION = 2
 BUILD = Path("build")
 RANDOM_VECTORS = 32
 MAX_SECONDS = 300.0
@@ -43,13 +44,17 @@ MAX_SECONDS = 300.0
 
 @dataclass(frozen=True)
 class Subject:
-    """An image to profile; `program` and `vector` (one input in the model's format) where it was built here."""
+    """An image to profile; `program` and `vector` (one input in the model's format) where it was built here.
+
+    `scratch`: bytes that the kernels' scratch memory adds to the arena.
+    """
 
     elf: Path
     board: Board
     type: str | None = None
     program: Program | None = None
     vector: bytes | None = None
+    scratch: int = 0
 
 
 @dataclass(frozen=True)
@@ -78,7 +83,8 @@ class Profile:
     """One inference (of an image that is not this project's firmware: its whole run) on a board.
 
     Sizes in bytes; `stack_used` is the high-water mark, `stack_bound` the static bound. `type`, `arena` and `macs` are
-    None where the image does not tell. `blocks`: the most expensive first.
+    None where the image does not tell. `scratch`: by how much `arena`, which includes it, would be smaller if no kernel
+    needed scratch memory. `blocks`: the most expensive first.
     """
 
     board: Board
@@ -91,6 +97,7 @@ class Profile:
     energy: Energy
     footprint: Footprint
     arena: int | None
+    scratch: int
     stack_used: int | None
     stack_bound: StackBound
     share: Share
@@ -132,7 +139,10 @@ def of_graph(
 def built(elf: Path, board: Board, kind: str, compiled: Compiled, inputs: Sequence[Array]) -> Subject:
     """An image of a compiled model, to run with the first vector of `inputs`."""
     first = stored(compiled.quantized, [array[:1] for array in inputs])
-    return Subject(elf, board, kind, compiled.program, bytes(pack(list(first), compiled.program.inputs)[0]))
+    program = compiled.program
+    scratch = program.plan.arena_bytes - plan(program.graph).arena_bytes
+    vector = bytes(pack(list(first), program.inputs)[0])
+    return Subject(elf, board, kind, program, vector, max(scratch, 0))
 
 
 def random_inputs(graph: Graph) -> list[Array]:
@@ -262,6 +272,7 @@ def _profile(
         energy=energy(subject.board.power, clock_hz, bracket.expected),
         footprint=footprint(image),
         arena=arena,
+        scratch=subject.scratch,
         stack_used=stack_used,
         stack_bound=stack_bound(image),
         share=add([block.share for block in blocks]),
@@ -308,7 +319,7 @@ def by_function(image: Image, blocks: Iterable[BlockCost]) -> list[Cost]:
 
 
 def as_json(p: Profile) -> dict[str, Any]:
-    """The fields that docs/command_line.md lists."""
+    """The fields that docs/profile.md lists."""
     return {
         "version": VERSION,
         "kind": "emulated",
@@ -325,8 +336,8 @@ def as_json(p: Profile) -> dict[str, Any]:
         "energy_uncertainty": p.energy.uncertainty,
         "rom": {"total": p.footprint.rom, "weights": p.footprint.weights, "code": p.footprint.code},
         "ram": {
-            "arena": p.arena or 0,
-            "scratch": 0,
+            "arena": (p.arena or 0) - p.scratch,
+            "scratch": p.scratch,
             "static": p.footprint.ram_static - (p.arena or 0),
             "stack": p.footprint.stack,
             "total": p.footprint.ram,

@@ -76,11 +76,22 @@ def test_report_is_complete_and_made_once(
     changes = ("model_template.epochs=1", 'deploy.quantize=["int8"]', 'deploy.target="nucleo_l452re"')
     words = ["run", str(DIGITS), "--set", "evaluate.limit=20", "--set", "evaluate.vectors=2"]
     words += [word for change in changes for word in ("--set", change)]
-    for text in ("wrote", "nothing changed since"):
+
+    def run(*more: str) -> str:
         with pytest.raises(SystemExit) as end:
-            main(words)
+            main([*words, *more])
         assert not end.value.code
-        assert text in capsys.readouterr().out
+        return capsys.readouterr().out
+
+    variant = tmp_path / "build/digits/resnetv1_6_f16/run1/int8"
+    assert "wrote" in run()
+    built = variant.stat().st_mtime_ns
+    assert "nothing changed since" in run()
+    (tmp_path / "build/digits/report.json").unlink()  # as if killed after this variant
+    assert "wrote" in run() and variant.stat().st_mtime_ns == built
+    assert "mean over runs" in run("--set", "bench.last_run=2")
+    shutil.rmtree(tmp_path / "build/digits/resnetv1_6_f16/run2")
+    run()
     (result,) = json.loads((tmp_path / "build/digits/report.json").read_text())["results"]
     assert (
         result["kind"] == "emulated"
