@@ -15,7 +15,7 @@ from pathlib import Path
 from .boards.board import load_board
 from .codegen.emit import emit
 from .codegen.formats import Array
-from .codegen.pipeline import Compiled, Scheme, compile_model
+from .codegen.pipeline import Compiled, Scheme, compile_graph, compile_model
 from .codegen.quantize.fixed_point import FixedPoint
 from .codegen.render import render
 from .errors import UserError
@@ -210,3 +210,16 @@ def select(items: Sequence[Variant], model: str | None = None, run: int | None =
         known = sorted({f"{item.model.name} run {item.model.run}" for item in items})
         raise UserError("experiment", f"has no model {name} run {number}", f"choose from {', '.join(known)}")
     return chosen
+
+
+def choose_untrained(
+    path: Path, overrides: Sequence[str], kind: str, model: str | None
+) -> tuple[str, Selection]:
+    """How kernels are chosen for the first (or the named) model of an experiment in a type, with random weights."""
+    from .profile import untrained_model
+
+    settings, name, graph, x = untrained_model(path, overrides, kind, model)
+    scheme = scheme_of(settings, kind)
+    chooser = Chooser(goal_of(settings))
+    compile_graph(graph, scheme, [] if scheme is None else [x], settings.deploy.prefix, chooser=chooser)
+    return name, chooser.selection

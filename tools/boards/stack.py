@@ -91,7 +91,7 @@ def calls(image: Image) -> dict[Symbol, frozenset[Symbol]]:
     functions = {symbol.address: symbol for symbol in image.symbols if symbol.is_function and symbol.size}
     code = _Code(image)
     return {
-        symbol: frozenset(functions[address] for address in _function(symbol, code, functions, None).calls)
+        symbol: frozenset(functions[address] for address in _function(symbol, code, functions, set()).calls)
         for symbol in functions.values()
     }
 

@@ -23,7 +23,9 @@ def print_selection(console: Console, name: str, selection: Selection) -> None:
     """A line for every kernel of every layer that has a choice; the chosen one is marked."""
     goal = selection.goal
     how = "measured on the virtual board" if selection.method == "measured" else f"by rule: {selection.note}"
-    table = Table(title=f"{name}: optimize {goal.optimize}, {goal.board.name} at {goal.clock_hz / 1e6:g} MHz, {how}")
+    table = Table(
+        title=f"{name}: optimize {goal.optimize}, {goal.board.name} at {goal.clock_hz / 1e6:g} MHz, {how}"
+    )
     columns(table, ("layer", "", "kernel"), ("cycles", "low", "high", "tables", "code", "scratch"))
     table.add_column("why")
     for row in selection.rows:
@@ -45,7 +47,9 @@ def print_selection(console: Console, name: str, selection: Selection) -> None:
     if selection.figures is not None:
         f = selection.figures
         ms = 1e3 * f.cycles / goal.clock_hz
-        console.print(f"whole image: {number(f.cycles)} cycles, {ms:.2f} ms, ROM {number(f.rom)}, RAM {number(f.ram)}")
+        console.print(
+            f"whole image: {number(f.cycles)} cycles, {ms:.2f} ms, ROM {number(f.rom)}, RAM {number(f.ram)}"
+        )
 
 
 def figures(option: Option) -> tuple[str, ...]:
