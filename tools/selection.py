@@ -8,6 +8,7 @@ layers' cycles and tables add up, and of the sums only those are kept that no ot
 from __future__ import annotations
 
 import itertools
+import math
 import shutil
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, fields, replace
@@ -301,19 +302,21 @@ def _pick(
             )
             for point in points
         ]
-        best = in_order(goal, within(whole, goal))[0]
+        good, limit = within(whole, goal)
+        best = in_order(goal, good)[0]
         choices = dict(best.choices)
         found = costs.of_image(finish(graph, choices_of(choices)))
-        if not exceeded(found.cycles, found.rom, found.ram, goal):
+        if not limit and not exceeded(found.cycles, found.rom, found.ram, goal):
             return choices, found
+        if limit:
+            break
         rest = Figures(
             rest.cycles + max(found.cycles - best.cycles, 0),
             rest.rom + max(found.rom - best.rom, 0),
             rest.ram + max(found.ram - best.arena, 0),
             0,
         )
-    name = next(iter(exceeded(found.cycles, found.rom, found.ram, goal)))
-    raise too_tight(name, figure(name, found.cycles, found.rom, found.ram, goal.clock_hz), goal, "")
+    raise too_tight(limit or exceeded(found.cycles, found.rom, found.ram, goal)[0], found, goal)
 
 
 def in_order(goal: Goal, points: Sequence[Point]) -> list[Point]:
@@ -344,29 +347,34 @@ def exceeded(cycles: int, rom: int, ram: int, goal: Goal) -> list[str]:
     ]
 
 
-def within(points: Sequence[Point], goal: Goal) -> list[Point]:
-    """The points, with figures of whole images, that keep within the limits. Raises UserError when none does."""
+def within(points: Sequence[Point], goal: Goal) -> tuple[list[Point], str]:
+    """The points, with figures of whole images, that keep within the limits.
+
+    Where none does, those that come nearest to the first limit that cannot be kept beside the ones before it, and its
+    name.
+    """
     good = list(points)
     for name, limit in goal.limits.given().items():
         figures = [figure(name, p.cycles, p.rom, p.arena, goal.clock_hz) for p in good]
-        left = [point for point, value in zip(good, figures, strict=True) if value <= limit]
-        if not left:
-            alone = min(figure(name, p.cycles, p.rom, p.arena, goal.clock_hz) for p in points)
-            others = [other for other in goal.limits.given() if other != name]
-            joint = f" within {' and '.join(others)}" if alone <= limit else ""
-            raise too_tight(name, min(figures) if joint else alone, goal, joint)
-        good = left
-    return good
+        nearest = min(figures)
+        good = [p for p, value in zip(good, figures, strict=True) if value <= max(limit, nearest)]
+        if nearest > limit:
+            return good, name
+    return good, ""
 
 
-def too_tight(name: str, nearest: float, goal: Goal, joint: str) -> UserError:
-    limit = goal.limits.given()[name]
-    unit = "ms" if name == "ms" else "bytes"
-    amount = f"{nearest:.4g}" if name == "ms" else f"{nearest:.0f}"
+def too_tight(name: str, nearest: Figures, goal: Goal) -> UserError:
+    """No choice of kernels keeps within the limit of that name; `nearest` is of an image that comes near."""
+    limits = goal.limits.given()
+    amount = figure(name, nearest.cycles, nearest.rom, nearest.ram, goal.clock_hz)
+    before = list(limits)[: list(limits).index(name)]
+    joint = f" within {' and '.join(f'{other} = {limits[other]:g}' for other in before)}" if before else ""
+    # Rounded up, so that what is told is reached when it is asked for.
+    told = f"{math.ceil(amount * 100) / 100:.2f} ms" if name == "ms" else f"{amount:.0f} bytes"
     return UserError(
         f"deploy.{name}",
-        f"{limit:g} cannot be reached on {goal.board.name} at {goal.clock_hz // 10**6} MHz{joint}",
-        f"the nearest is {amount} {unit}",
+        f"{limits[name]:g} cannot be reached on {goal.board.name} at {goal.clock_hz / 1e6:g} MHz{joint}",
+        f"the nearest is {told}",
     )
 
 

@@ -18,11 +18,13 @@ from .board import Board, Memory
 from .cycles import Instruction, Variant, cost, decode, is_far_target
 from .mmio import Clock
 from .timing import PARTS, CacheShape, FlashPath
-from .untyped import unicorn
+from .untyped import registers, unicorn
 
 uclib: Any = _uclib
 # Instructions that are looked at behind the end of a block: as far as a multiply-accumulate can overlap.
 _AHEAD = 3
+# Where the program status register keeps what is left of an IT block (ARMv7-M B1.4.2).
+_IT_STATE = 0x0600FC00
 _CALLBACK = ctypes.CFUNCTYPE(None, ctypes.c_int64, ctypes.c_int64)
 Counts = NDArray[np.int64]
 
@@ -90,10 +92,14 @@ class CycleCounter:
         self._state = np.zeros(written + (board.ram.size >> 2), np.int64)
         self._words: memoryview = self._state.data
         words = self._words
-        self._callbacks = [_CALLBACK(self._miss), _CALLBACK(self._limit), _CALLBACK(self._look)]
-        for place, callback in zip(
-            (native.ON_MISS, native.ON_LIMIT, native.ON_RAM), self._callbacks, strict=True
-        ):
+        calls = {
+            native.ON_MISS: self._miss,
+            native.ON_LIMIT: self._limit,
+            native.ON_RAM: self._look,
+            native.ON_CONDITIONAL: self._end_condition,
+        }
+        self._callbacks = {place: _CALLBACK(function) for place, function in calls.items()}
+        for place, callback in self._callbacks.items():
             words[place] = ctypes.cast(callback, ctypes.c_void_p).value or 0
         words[native.FLASH_ORIGIN], words[native.FLASH_END] = flash.origin, flash.end
         words[native.TAKEN_BRANCH] = self.core.taken_branch * PARTS
@@ -207,6 +213,14 @@ class CycleCounter:
     def _look(self, address: int, reasons: int) -> None:
         self._keep(lambda: self._on_ram(address, reasons))
 
+    def _end_condition(self, _address: int, _size: int) -> None:
+        # For a hook on memory Unicorn stores the state of the IT block that the access is in, and forgets to clear it
+        # when the block ends: the next block then starts under a condition. This block needs the state no more, its
+        # conditions are translated.
+        status = self._uc.reg_read(registers.UC_ARM_REG_XPSR)
+        if status & _IT_STATE:
+            self._uc.reg_write(registers.UC_ARM_REG_XPSR, status & ~_IT_STATE)
+
     def _miss(self, address: int, size: int) -> None:
         self._keep(lambda: self._decode(address, size))
 
@@ -252,6 +266,7 @@ class CycleCounter:
         words[record + native.BLOCK_ADDRESS] = address
         words[record + native.BLOCK_SIZE] = size
         words[record + native.BLOCK_COST] = block.cycles * PARTS
+        words[record + native.BLOCK_CONDITIONAL] = any(i.name == "it" for i in block.instructions)
         words[native.INDEX + (address - words[native.FLASH_ORIGIN] >> 1)] = record
         self.blocks[number] = block
         self._at[record] = block

@@ -46,6 +46,9 @@ RAM_ORIGIN, WRITTEN = (
 )  # RAM, and where the notes of what has been written start: a word for each four bytes
 GAP, GAP_END = 22, 23  # RAM between data and stack, which belongs to nothing
 ON_RAM = 24  # address of a function (address, ODD + UNWRITTEN + IN_GAP); ODD reads of flash are told too
+ON_CONDITIONAL = (
+    27  # address of a function (address, size): a load or store of a block with conditional instructions
+)
 RAM_SIZE, ALIAS = 25, 26  # an alias of RAM lies so many bytes below what it shows
 ODD, UNWRITTEN, IN_GAP = 1, 2, 4
 CACHES = 32
@@ -57,7 +60,8 @@ BLOCKS = CACHES + 2 * CACHE_WORDS
 # A block: cost in parts, size, times run, times entered by a taken branch, waits and misses of fetch, data and RAM.
 BLOCK_ADDRESS, BLOCK_SIZE, BLOCK_COST, BLOCK_RUNS, BLOCK_TAKEN = 0, 1, 2, 3, 4
 BLOCK_FETCH_WAIT, BLOCK_FETCH_MISSES, BLOCK_DATA_WAIT, BLOCK_DATA_MISSES, BLOCK_RAM_WAIT = 5, 6, 7, 8, 9
-BLOCK_WORDS, MOST_BLOCKS = 10, 1 << 14
+BLOCK_CONDITIONAL = 10  # has an IT instruction
+BLOCK_WORDS, MOST_BLOCKS = 11, 1 << 14
 INDEX = BLOCKS + BLOCK_WORDS * MOST_BLOCKS
 # Then one word for each halfword of flash: the record of the block that starts there, or 0.
 
@@ -157,8 +161,16 @@ def enter(s: Any, address: int, size: int) -> None:
 
 
 @numba.njit(cache=True)
+def end_condition(s: Any, address: int, size: int) -> None:
+    """Every access tells of itself where the emulator would otherwise carry a condition into the next block."""
+    if s[s[BLOCK] + BLOCK_CONDITIONAL]:
+        _call(s[ON_CONDITIONAL], address, size)
+
+
+@numba.njit(cache=True)
 def read_flash(s: Any, address: int, size: int) -> None:
     """A load from flash."""
+    end_condition(s, address, size)
     if address & (size - 1):
         _call(s[ON_RAM], address, ODD)
     if s[DATA_WAIT] == 0:
@@ -186,6 +198,7 @@ def on_flash_read(_uc: Any, _kind: int, address: int, size: int, _value: int, st
 @numba.njit(cache=True)
 def use_ram(s: Any, is_write: bool, address: int, size: int) -> None:
     """An access to RAM: notes what is written, and calls ON_RAM for what deserves a closer look."""
+    end_condition(s, address, size)
     offset = address - s[RAM_ORIGIN]
     if not 0 <= offset < s[RAM_SIZE]:
         offset += s[ALIAS]
@@ -217,8 +230,9 @@ def on_ram_write(_uc: Any, _kind: int, address: int, size: int, _value: int, sta
 
 
 @numba.cfunc("void(voidptr, int32, uint64, int32, int64, CPointer(int64))", cache=True)
-def on_slow_ram(_uc: Any, _kind: int, _address: int, _size: int, _value: int, state: Any) -> None:
+def on_slow_ram(_uc: Any, _kind: int, address: int, size: int, _value: int, state: Any) -> None:
     """Hook of loads from and stores to slow RAM."""
     s = numba.carray(state, INDEX)
+    end_condition(s, numba.int64(address), numba.int64(size))
     s[TIME] += s[SLOW_WAIT]
     s[s[BLOCK] + BLOCK_RAM_WAIT] += s[SLOW_WAIT]
