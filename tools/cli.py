@@ -418,6 +418,36 @@ def profile(
         plot_profile(found, made.program, plot)
 
 
+@app.command()
+def bench(
+    board: Annotated[str, typer.Option(help="the board that is emulated")] = "nucleo_l452re",
+    clock: Annotated[int | None, typer.Option(help="core clock in Hz (default: the board's)")] = None,
+    type: Annotated[list[str] | None, typer.Option("--type", help="types (default: four)")] = None,
+    filters: Annotated[list[int] | None, typer.Option(help="widths of the network (default: 16, 80)")] = None,
+    optimize: Annotated[list[Aim] | None, typer.Option(help="what kernels are chosen for")] = None,
+    peer: Annotated[bool, typer.Option(help="run Qualia-CodeGen too where it is installed")] = True,
+    json: Annotated[Path | None, typer.Option("--json", help="write the figures to this file")] = None,
+) -> None:
+    """The paper's network in this engine beside other systems: cycles, time, ROM, RAM, ratios."""
+    from . import bench as benchmark
+    from .boards.board import load_board
+
+    target = load_board(board)
+    with console.status("") as status:
+        found = benchmark.run(
+            target,
+            clock or target.default_clock_hz,
+            type or benchmark.TYPES,
+            filters or benchmark.FILTERS,
+            [aim.value for aim in optimize or (Aim.speed,)],
+            peer,
+            status.update,
+        )
+    benchmark.print_bench(console, found)
+    if json is not None:
+        benchmark.write(found, json)
+
+
 @data_app.command("list")
 def data_list() -> None:
     """The data sets that experiments can name, and which of them are here."""

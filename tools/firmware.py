@@ -36,6 +36,12 @@ def require(program: str, package: str) -> None:
         raise UserError(program, "is not on the PATH", f"install it: apt install {package}")
 
 
+def flag_groups() -> dict[str, str]:
+    """The compiler flags of platform/flags.txt by group."""
+    text = (checkout() / "platform" / "flags.txt").read_text(encoding="utf-8")
+    return dict(line.split(": ", 1) for line in text.splitlines() if ": " in line and line[0] != "#")
+
+
 def toolchain() -> Toolchain:
     """The cross compiler's name and version and the flags of platform/flags.txt.
 
@@ -43,8 +49,7 @@ def toolchain() -> Toolchain:
     """
     require(CROSS_COMPILER, "gcc-arm-none-eabi libnewlib-arm-none-eabi")
     output = subprocess.run([CROSS_COMPILER, "--version"], capture_output=True, text=True, check=True).stdout
-    text = (checkout() / "platform" / "flags.txt").read_text(encoding="utf-8")
-    groups = dict(line.split(": ", 1) for line in text.splitlines() if ": " in line and line[0] != "#")
+    groups = flag_groups()
     return Toolchain(
         output.splitlines()[0], " ".join(groups[name] for name in ("optimise", "numeric", "cortex-m4f"))
     )

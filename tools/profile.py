@@ -209,6 +209,17 @@ def untrained_model(
 ) -> tuple[Experiment, str, Graph, Array]:
     """An experiment and its first (or the named) model with random weights: name, graph, random inputs [N, *shape]."""
     from .codegen.frontends.keras import import_keras
+
+    settings, network, x = untrained_experiment(path, overrides, model)
+    chosen = model or settings.models[0].name
+    name = f"{settings.bench.name}/{chosen}/untrained/{kind}"
+    return settings, name, import_keras(network, name), x
+
+
+def untrained_experiment(
+    path: Path, overrides: Sequence[str], model: str | None
+) -> tuple[Experiment, Any, Array]:
+    """An experiment, the `keras.Model` of its first (or the named) model with random weights, random inputs."""
     from .experiment import load_experiment
     from .train.untrained import random_data, untrained
 
@@ -219,8 +230,7 @@ def untrained_model(
             path, f"has no model {model}", f"choose from {', '.join(m.name for m in settings.models)}"
         )
     x = random_data(settings)
-    name = f"{settings.bench.name}/{chosen.name}/untrained/{kind}"
-    return settings, name, import_keras(untrained(settings, chosen, x), name), x
+    return settings, untrained(settings, chosen, x), x
 
 
 # ---- from an image to figures ----
