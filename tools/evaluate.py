@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import zlib
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
@@ -25,7 +24,7 @@ from .codegen.quantize.calibration import spread
 from .deploy import Variant, compile_variant, generation_key, prepare_deploy, prepare_experiment, select
 from .experiment import Experiment
 from .files import code_key, key_of
-from .firmware import build_image, checkout, toolchain
+from .firmware import build_image, machine_key, toolchain
 from .report.results import VERSION, LayerCost, Memory, Report, Result, commit, read_report
 from .train.stages import BUILD, PreparedData
 
@@ -142,21 +141,12 @@ def image_of(experiment: Experiment, variant: Variant, board: Board) -> Path:
 
 def evaluation_key(experiment: Experiment, prepared: PreparedData, items: Sequence[Variant]) -> str:
     """Hash of all that decides a report: models, settings, generator, C sources, emulator, compiler."""
-    root = checkout()
-    sources = hashlib.sha256()
-    for folder in ("lib/nn_runtime", "firmware", "boards", "platform", "cmake"):
-        for path in sorted((root / folder).rglob("*")):
-            if path.is_file() and "__pycache__" not in path.parts:
-                sources.update(path.relative_to(root).as_posix().encode() + b"\0" + path.read_bytes())
-    package = __package__ or ""
-    emulator = [f"{package}.boards.{path.stem}" for path in (root / "tools" / "boards").glob("*.py")]
     return key_of(
         variants=[generation_key(experiment, prepared, item) for item in items],
         deploy=experiment.deploy.model_dump(exclude={"quantize"}),  # the variants say it
         evaluate=experiment.evaluate.model_dump(),
-        sources=sources.hexdigest(),
-        code=code_key(*emulator, f"{package}.evaluate", f"{package}.firmware"),
-        compiler=toolchain().compiler,
+        code=code_key(f"{__package__ or ''}.evaluate"),
+        machine=machine_key(),
     )
 
 

@@ -86,6 +86,16 @@ def stack_bound(image: Image) -> StackBound:
     return StackBound(size, tuple(functions[address].name for address in path))
 
 
+def calls(image: Image) -> dict[Symbol, frozenset[Symbol]]:
+    """The functions that each function of an image calls by name; calls through pointers are left out."""
+    functions = {symbol.address: symbol for symbol in image.symbols if symbol.is_function and symbol.size}
+    code = _Code(image)
+    return {
+        symbol: frozenset(functions[address] for address in _function(symbol, code, functions, set()).calls)
+        for symbol in functions.values()
+    }
+
+
 class _Recursion(Exception):
     def __init__(self, path: tuple[int, ...]) -> None:
         super().__init__()

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TypeAlias
 
 from ..errors import UserError
-from .choose import Optimize, choose
+from .choose import Choice, Optimize, choose
 from .formats import Array
 from .frontends import import_model
 from .graph import Graph
@@ -26,6 +26,8 @@ BITS = {"int16": 16, "int8": 8}
 AFFINE_BITS = {"affine8": 8, "affine16x8": 16}
 
 Scheme: TypeAlias = FixedPoint | AffineScheme
+# The kernels of a quantized graph by node, where not the rule of choose.py decides.
+Chooser: TypeAlias = Callable[[Graph], Mapping[str, Choice]]
 
 
 def scheme_for(
@@ -83,10 +85,12 @@ def compile_graph(
     remove_softmax: bool = False,
     frozen: Frozen | None = None,
     optimize: Optimize = "speed",
+    chooser: Chooser | None = None,
 ) -> Compiled:
     """Run all stages after the frontend. `scheme` None keeps float32, for which no calibration is needed.
 
     frozen: what quantization-aware training decided, in place of the graph's parameters and of calibration.
+    chooser: picks the kernels; None is the rule for `optimize`.
     """
     simplified = simplify(graph, remove_softmax=remove_softmax)
     if frozen is not None:
@@ -94,10 +98,14 @@ def compile_graph(
         quantized = frozen.quantized(simplified, calibration, scheme)
     else:
         quantized = simplified if scheme is None else quantize(simplified, calibration, scheme)
-    choices = choose(quantized, optimize)
+    choices = choose(quantized, optimize) if chooser is None else chooser(quantized)
+    return Compiled(graph, simplified, quantized, finish(quantized, choices, prefix))
+
+
+def finish(quantized: Graph, choices: Mapping[str, Choice], prefix: str = "model") -> Program:
+    """The stages after the choice of kernels."""
     memory = plan(quantized, {name: choice.scratch for name, choice in choices.items()})
-    program = lower(quantized, memory, kernel_table(), prefix, choices)
-    return Compiled(graph, simplified, quantized, program)
+    return lower(quantized, memory, kernel_table(), prefix, choices)
 
 
 def compile_model(
@@ -109,10 +117,11 @@ def compile_model(
     remove_softmax: bool = False,
     frozen: Frozen | None = None,
     optimize: Optimize = "speed",
+    chooser: Chooser | None = None,
 ) -> Compiled:
     """Import a model file and run all stages. Raises UserError for whatever cannot be deployed."""
     if scheme is not None and not calibration:
         raise UserError(path, "integers need calibration data", "give --calibration samples.npz")
     return compile_graph(
-        import_model(path, name), scheme, calibration, prefix, remove_softmax, frozen, optimize
+        import_model(path, name), scheme, calibration, prefix, remove_softmax, frozen, optimize, chooser
     )
