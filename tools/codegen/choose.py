@@ -1,14 +1,17 @@
-"""Which kernel computes each layer, and the scratch memory it needs.
+"""Which kernels can compute each layer, and which one does.
 
-`speed` takes the SIMD convolution wherever it gives the same numbers, for convolutions of width 3 in 8 bits
-Winograd's algorithm; `size` keeps the portable kernels, which need no scratch memory.
+`candidates` lists every kernel that gives a layer's numbers: that is a matter of proofs (accumulators, formats,
+shapes), never of cost. Which one is taken is a matter of cost alone: measured by tools/selection.py where there
+is a virtual board, else by the rule here. `speed` then takes the SIMD convolution wherever it can serve, for
+convolutions of width 3 in 8 bits Winograd's algorithm; every other goal keeps the portable kernels, which need no
+scratch memory.
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Literal, TypeAlias
+from typing import Literal, TypeAlias, get_args
 
 import numpy as np
 
@@ -19,60 +22,92 @@ from .ops.conv import Conv, FixedConv, Window, bound_of, simd_serves, weights_va
 from .ops.dense import ONE_POSITION, Dense, FixedDense
 from .simd import scratch_bytes, scratch_bytes_wino
 
-Optimize: TypeAlias = Literal["speed", "size"]
+Optimize: TypeAlias = Literal["speed", "size", "ram", "balanced"]
+GOALS: tuple[Optimize, ...] = get_args(Optimize)
 LARGEST_DIMENSION = 65535
-# Below these the transforms cost more than the multiplications that they save.
+# Groups of 16 positions that Winograd's algorithm computes at a time: more take more memory and gain less.
+GROUPS = (1, 2, 3, 4, 8)
+# The rule: below these the transforms cost more than the multiplications that they save,
 WINO_POSITIONS = 8
 WINO_CHANNELS = 12
-# Blocks of 32 positions: larger ones gain less than 5 % and take more memory.
+# and blocks larger than 32 positions gain less than 5 % and take more memory.
 WINO_GROUPS = 2
 
 
 @dataclass(frozen=True)
 class Choice:
-    """A variant of the convolution kernel, by its suffix, instead of the portable one; scratch memory in bytes.
+    """A variant of a kernel, by its suffix ("": the portable one); scratch memory in bytes.
 
     `groups` of 16 positions are computed at a time (Winograd's algorithm only).
     """
 
-    kernel: str
-    scratch: int
+    kernel: str = ""
+    scratch: int = 0
     groups: int = 0
+
+    def __str__(self) -> str:
+        return f"{self.kernel or 'portable'}{f' x{self.groups}' if self.groups else ''}"
+
+
+PORTABLE = Choice()
 
 
 def choose(graph: Graph, optimize: Optimize) -> Mapping[str, Choice]:
-    """Kernels by node; nodes that are missing use their portable kernel."""
-    if optimize == "size":
+    """Kernels by node, by the rule; nodes that are missing use their portable kernel."""
+    if optimize != "speed":
         return {}
     found = {node.name: fastest(graph, node) for node in graph.nodes}
-    return {name: choice for name, choice in found.items() if choice is not None}
+    return {name: choice for name, choice in found.items() if choice != PORTABLE}
 
 
-def fastest(graph: Graph, node: Node) -> Choice | None:
-    """The fastest kernel for a convolution or dense layer, by a rule; None when only the portable one can serve."""
+def fastest(graph: Graph, node: Node) -> Choice:
+    """The fastest kernel of a layer by the rule; it is one of the candidates."""
+    options = candidates(graph, node)
+    _, out_w, filters = hwc(graph.tensors[node.name].shape)
+    channels = hwc(graph.tensors[node.inputs[0]].shape)[2]
+    wino = [option for option in options if option.kernel == "wino" and option.groups <= WINO_GROUPS]
+    if wino and out_w >= WINO_POSITIONS and min(channels, filters) >= WINO_CHANNELS:
+        return wino[-1]
+    return next((option for option in options if option.kernel == "simd"), PORTABLE)
+
+
+def candidates(graph: Graph, node: Node) -> list[Choice]:
+    """Every kernel that gives this layer's numbers; the portable one first."""
+    return [PORTABLE, *simd(graph, node), *winograd(graph, node)]
+
+
+def simd(graph: Graph, node: Node) -> list[Choice]:
+    """The convolution by SIMD, for convolutions without groups and dense layers."""
     op = node.op
     if not isinstance(op, Conv | FixedConv | Dense | FixedDense):
-        return None
+        return []
     window, groups = (op.window, op.groups) if isinstance(op, Conv | FixedConv) else (ONE_POSITION, 1)
     if isinstance(op, FixedConv | FixedDense):
         padded_by_another = op.source.zero != 0 and any(window.padding)
         if padded_by_another or weights_variant(op.weights, op.source):
-            return None
+            return []
         if not simd_serves(op.requant, op.accumulator):
-            return None
+            return []
     source = graph.tensors[node.inputs[0]]
-    channels = hwc(source.shape)[2]
-    if groups > 1 or channels > LARGEST_DIMENSION:
-        return None
+    if groups > 1 or hwc(source.shape)[2] > LARGEST_DIMENSION:
+        return []
     if isinstance(op, Conv) and window.dilation[1] > 1:
-        return None
-    out_h, out_w, filters = hwc(graph.tensors[node.name].shape)
-    wino = isinstance(op, FixedConv) and op.source.bytes == 1 and can_wino(op.kernel, window, source)
-    if wino and out_w >= WINO_POSITIONS and min(channels, filters) >= WINO_CHANNELS:
-        blocks = min(WINO_GROUPS, -(-out_w // 16))
-        return Choice("wino", scratch_bytes_wino(channels, blocks), blocks)
-    positions = out_h * out_w
-    return Choice("simd", scratch_bytes(op.kernel[0].size, positions, source.format.bytes))
+        return []
+    out_h, out_w, _ = hwc(graph.tensors[node.name].shape)
+    return [Choice("simd", scratch_bytes(op.kernel[0].size, out_h * out_w, source.format.bytes))]
+
+
+def winograd(graph: Graph, node: Node) -> list[Choice]:
+    """Winograd's algorithm in 8 bits, in blocks of GROUPS; only where SIMD serves."""
+    op = node.op
+    source = graph.tensors[node.inputs[0]]
+    if not isinstance(op, FixedConv) or op.source.bytes != 1 or not simd(graph, node):
+        return []
+    if not can_wino(op.kernel, op.window, source):
+        return []
+    channels, out_w = hwc(source.shape)[2], hwc(graph.tensors[node.name].shape)[1]
+    sizes = sorted({min(groups, -(-out_w // 16)) for groups in GROUPS})
+    return [Choice("wino", scratch_bytes_wino(channels, groups), groups) for groups in sizes]
 
 
 def can_wino(kernel: Array, window: Window, source: TensorType) -> bool:
