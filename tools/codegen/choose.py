@@ -20,6 +20,7 @@ from .graph import Graph, Node, TensorType
 from .ops.base import hwc
 from .ops.conv import Conv, FixedConv, Window, bound_of, simd_serves, weights_variant
 from .ops.dense import ONE_POSITION, Dense, FixedDense
+from .plan import PLAIN, Work
 from .simd import scratch_bytes, scratch_bytes_wino
 
 Optimize: TypeAlias = Literal["speed", "size", "ram", "balanced"]
@@ -44,6 +45,13 @@ class Choice:
     kernel: str = ""
     scratch: int = 0
     groups: int = 0
+
+    @property
+    def work(self) -> Work:
+        """How the cost of a call depends on its positions, in 1-D: blocks of 4, of 16 with weights transformed for each."""
+        if self.kernel == "wino":
+            return Work(16, 16 * self.groups, 5.0)
+        return Work(4) if self.kernel == "simd" else PLAIN
 
     def __str__(self) -> str:
         return f"{self.kernel or 'portable'}{f' x{self.groups}' if self.groups else ''}"
