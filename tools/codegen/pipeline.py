@@ -76,7 +76,9 @@ def quantize(graph: Graph, calibration: Sequence[Array], scheme: Scheme) -> Grap
     return fixed_point.quantize(graph, calibration, scheme)
 
 
-def plan_memory(graph: Graph, choices: Mapping[str, Choice], optimize: Optimize, limit: int = 0) -> MemoryPlan:
+def plan_memory(
+    graph: Graph, choices: Mapping[str, Choice], optimize: Optimize, limit: int = 0
+) -> MemoryPlan:
     """The memory plan for the kernels chosen; `limit`: bytes that the arena may have, 0 for as few as the goal asks."""
     scratch = {name: choice.scratch for name, choice in choices.items()}
     in_one_row = {name: choice for name, choice in choices.items() if len(graph.tensors[name].shape) == 2}

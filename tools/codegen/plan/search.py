@@ -45,14 +45,15 @@ def plan(
     costs next to no time (chains that cost less than 2 % of their multiplications), "least" the smallest of all.
     With a limit in bytes the cheapest arena below it is taken, if there is one, whatever the goal.
     """
+    best = lay_out(graph, graph.nodes, scratch)
     if goal == "plain" and not limit:
-        return lay_out(graph, graph.nodes, scratch)
-    best: MemoryPlan | None = None
+        return best
     for nodes in orders(graph, scratch):
+        if best.arena_bytes <= limit:
+            break
         found = lay_out(graph, divide(graph, nodes, scratch, works, goal, limit), scratch)
-        if best is None or found.arena_bytes < best.arena_bytes > limit:
+        if found.arena_bytes < best.arena_bytes:
             best = found
-    assert best is not None
     return best
 
 
