@@ -131,7 +131,7 @@ class Costs:
         code = Code(image)
         found = []
         for candidate, layer, traced, ends in zip(candidates, program.layers, layers, bounds, strict=True):
-            tables = sum(table.bytes for table in lowered(candidate)[0].tables)
+            tables = sum(table.bytes for table in lowered(candidate)[0].tables.values())
             found.append(Cost(traced.cycles, *ends, tables, code.below(layer.kernels)))
         return found
 
@@ -200,7 +200,9 @@ def choices_of(choices: Mapping[str, Choice]) -> dict[str, Choice]:
 def signature(candidate: Candidate) -> str:
     """What decides the cycles of a candidate: its calls with all parameters, without addresses and names."""
     builder, call = lowered(candidate)
-    words: dict[str, str] = {table.name: f"{table.c_type}{table.values.shape}" for table in builder.tables}
+    words: dict[str, str] = {
+        table.name: f"{table.c_type}{table.values.shape}" for table in builder.tables.values()
+    }
 
     def named(text: str) -> str:
         return re.sub(r"\w+", lambda match: words.get(match[0], match[0]), text)
@@ -215,7 +217,7 @@ def memory_of(candidate: Candidate) -> tuple[int, int]:
     """Bytes of flash for its tables and of RAM for its output and scratch memory."""
     builder, _ = lowered(candidate)
     output = candidate.graph.tensors[candidate.node.name].bytes
-    return sum(table.bytes for table in builder.tables), output + candidate.choice.scratch + 16
+    return sum(table.bytes for table in builder.tables.values()), output + candidate.choice.scratch + 16
 
 
 def batches(signed: Sequence[tuple[str, Candidate]], board: Board) -> Iterator[list[tuple[str, Candidate]]]:

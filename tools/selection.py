@@ -289,7 +289,7 @@ def _pick(
     if goal.optimize != "balanced" and not goal.limits.given():
         return dict(in_order(goal, points)[0].choices), None
     start = points[0]
-    base = costs.of_image(finish(graph, choices_of(dict(start.choices))))
+    base = costs.of_image(finish(graph, choices_of(dict(start.choices)), optimize=goal.optimize))
     # What a whole image takes beside the layers that have a choice; corrected by every image that is built.
     rest = Figures(base.cycles - start.cycles, base.rom - start.rom, base.ram - start.arena, 0)
     for _ in range(MOST_IMAGES):
@@ -305,7 +305,7 @@ def _pick(
         good, limit = within(whole, goal)
         best = in_order(goal, good)[0]
         choices = dict(best.choices)
-        found = costs.of_image(finish(graph, choices_of(choices)))
+        found = costs.of_image(finish(graph, choices_of(choices), optimize=goal.optimize))
         if not limit and not exceeded(found.cycles, found.rom, found.ram, goal):
             return choices, found
         if limit:

@@ -24,6 +24,7 @@ from .ops.conv import Conv, FixedConv, Window, bound_of, rounding_half, simd_ser
 from .ops.copy import FixedClamp, FixedReshape
 from .ops.dense import ONE_POSITION, Dense, FixedDense
 from .ops.pool import FixedAvgPool, FixedMaxPool
+from .plan import PLAIN, Work
 from .simd import scratch_bytes
 from .winograd import scratch_bytes as wino_bytes
 from .winograd import serves_q16
@@ -51,6 +52,13 @@ class Choice:
     kernel: str = ""
     scratch: int = 0
     groups: int = 0
+
+    @property
+    def work(self) -> Work:
+        """How the cost of a call in 1-D depends on its positions: blocks of 4, or of 16 and weights transformed."""
+        if self.kernel == "wino":
+            return Work(16, 16 * self.groups, 5.0)
+        return Work(4) if self.kernel == "simd" else PLAIN
 
     def __str__(self) -> str:
         return f"{self.kernel or 'portable'}{f' x{self.groups}' if self.groups else ''}"

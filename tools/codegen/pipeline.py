@@ -15,7 +15,7 @@ from .graph import Graph
 from .kernels import kernel_table
 from .lower import Program, lower
 from .passes import simplify
-from .plan import plan
+from .plan import Goal, MemoryPlan, plan
 from .quantize import affine, fixed_point
 from .quantize.affine import AffineScheme
 from .quantize.fixed_point import FixedPoint
@@ -24,6 +24,7 @@ from .requant import Rounding
 
 BITS = {"int16": 16, "int8": 8}
 AFFINE_BITS = {"affine8": 8, "affine16x8": 16}
+PLANS: Mapping[Optimize, Goal] = {"speed": "free", "size": "plain", "balanced": "free", "ram": "least"}
 
 Scheme: TypeAlias = FixedPoint | AffineScheme
 # The kernels of a quantized graph by node, where not the rule of choose.py decides.
@@ -77,6 +78,16 @@ def quantize(graph: Graph, calibration: Sequence[Array], scheme: Scheme) -> Grap
     return fixed_point.quantize(graph, calibration, scheme)
 
 
+def plan_memory(
+    graph: Graph, choices: Mapping[str, Choice], optimize: Optimize, limit: int = 0
+) -> MemoryPlan:
+    """The memory plan for the kernels chosen; `limit`: bytes that the arena may have, 0 for as few as the goal asks."""
+    scratch = {name: choice.scratch for name, choice in choices.items()}
+    in_one_row = {name: choice for name, choice in choices.items() if len(graph.tensors[name].shape) == 2}
+    works = {name: choice.work for name, choice in in_one_row.items()}
+    return plan(graph, scratch, works, PLANS[optimize], limit)
+
+
 def compile_graph(
     graph: Graph,
     scheme: Scheme | None,
@@ -99,12 +110,14 @@ def compile_graph(
     else:
         quantized = simplified if scheme is None else quantize(simplified, calibration, scheme)
     choices = choose(quantized, optimize) if chooser is None else chooser(quantized)
-    return Compiled(graph, simplified, quantized, finish(quantized, choices, prefix))
+    return Compiled(graph, simplified, quantized, finish(quantized, choices, prefix, optimize))
 
 
-def finish(quantized: Graph, choices: Mapping[str, Choice], prefix: str = "model") -> Program:
+def finish(
+    quantized: Graph, choices: Mapping[str, Choice], prefix: str = "model", optimize: Optimize = "speed"
+) -> Program:
     """The stages after the choice of kernels."""
-    memory = plan(quantized, {name: choice.scratch for name, choice in choices.items()})
+    memory = plan_memory(quantized, choices, optimize)
     return lower(quantized, memory, kernel_table(), prefix, choices)
 
 

@@ -23,13 +23,14 @@ from microai.codegen.ops.conv import Conv, Window
 from microai.codegen.ops.dense import Dense
 from microai.codegen.ops.pool import MaxPool
 from microai.codegen.pipeline import Compiled, compile_graph
+from microai.codegen.plan import search
 from microai.codegen.quantize.affine import AffineScheme
 from microai.codegen.quantize.fixed_point import FixedPoint
 from microai.codegen.reference import stored, tensors
 from microai.codegen.render import render
 from microai.codegen.requant import Rounding
 
-from .random_graphs import graphs, samples
+from .random_graphs import chains, graphs, samples
 
 SCHEMES = {
     "float32": None,
@@ -115,6 +116,38 @@ def test_host_c_equals_reference(
     """Bit for bit in integers, 1e-5 of the largest value in float32, whatever the arena held before."""
     monkeypatch.setattr(choose, "WINO_POSITIONS", 1)  # these graphs are small
     monkeypatch.setattr(choose, "WINO_CHANNELS", 1)
+    compare_with_reference(graph, name, optimize, seed, fill, tmp_path_factory)
+
+
+@pytest.mark.parametrize("optimize", ["speed", "ram"])
+@pytest.mark.parametrize(
+    "name", ["float32", "int8", "int16 unsigned floor", "w5 a8", "affine8", "affine16x8"]
+)
+@slow
+@given(graph=chains(), seed=st.integers(0, 1000), fill=st.sampled_from([0, 0x55, 0xFF]))
+def test_chains_by_rows_equal_reference(
+    name: str,
+    optimize: Optimize,
+    monkeypatch: pytest.MonkeyPatch,
+    tmp_path_factory: pytest.TempPathFactory,
+    graph: Graph,
+    seed: int,
+    fill: int,
+) -> None:
+    """Graphs with enough rows to be computed a few at a time."""
+    monkeypatch.setattr(choose, "WINO_CHANNELS", 1)
+    monkeypatch.setattr(search, "FREE", 10.0)  # these graphs are small: calls count
+    compare_with_reference(graph, name, optimize, seed, fill, tmp_path_factory)
+
+
+def compare_with_reference(
+    graph: Graph,
+    name: str,
+    optimize: Optimize,
+    seed: int,
+    fill: int,
+    tmp_path_factory: pytest.TempPathFactory,
+) -> None:
     scheme = SCHEMES[name]
     result = compile_graph(graph, scheme, samples(graph, seed, 8), optimize=optimize)
     inputs = [

@@ -313,6 +313,7 @@ def weights_table(
 def conv_shape(call: CallBuilder, window: Window, groups: int, zero: int = 0) -> str:
     """The C structure nn_conv_shape of this call; `zero`: the stored input that means 0."""
     (h, w, c), (oh, ow, f) = hwc(call.input_shape(0)), hwc(call.output_shape())
+    window = call.window(window)
     return call.structure(
         "nn_conv_shape",
         "shape",
