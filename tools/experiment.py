@@ -134,7 +134,7 @@ class FixedPoint(QuantizationKind):
     frac: Annotated[int, Field(ge=-16, le=31)] | None = None
     unsigned: bool = False
     packed: bool = True
-    weights_rounding: Rounding | Literal["adaptive"] = "nearest"
+    weights_rounding: Literal["nearest", "floor", "trunc", "adaptive"] = "nearest"
     activations_rounding: Rounding = "nearest"
     calibration_vectors: Annotated[int, Field(ge=1)] | None = None
     calibration: Literal["minmax", "percentile", "mse", "kl"] = "minmax"

@@ -105,7 +105,7 @@ def test_affine_weights_are_seen(bits: int) -> None:
         real = wanted.kernel * wanted.scales.reshape(-1, *(1,) * (wanted.kernel.ndim - 1))
         assert layer.sqnr_weights == pytest.approx(sqnr(node.op.kernel, real), abs=1e-3)
         assert 38 < (layer.sqnr_weights or 0) < 50 and layer.weights.startswith("8 bits, scale ")
-        assert layer.sqnr_alone is not None and layer.sqnr_alone < 50
+        assert layer.sqnr_alone is not None and layer.sqnr_alone < 60
     changes = alternatives(AffineScheme(8, "mse"), None)
     assert set(changes) == {f'calibration = "{m}"' for m in ("minmax", "percentile", "kl")} | {
         "activations_bits = 16"
