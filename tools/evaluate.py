@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-import hashlib
 import zlib
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
-from numpy.typing import NDArray
 from rich.console import Console
 from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn, TimeElapsedColumn
 
@@ -22,10 +20,11 @@ from .codegen.compare import Difference, accuracy, agreement, first_difference
 from .codegen.formats import Array
 from .codegen.host import HostModel, build_host, pack, unpack
 from .codegen.pipeline import Compiled
+from .codegen.quantize.calibration import spread
 from .deploy import Variant, compile_variant, generation_key, prepare_deploy, prepare_experiment, select
 from .experiment import Experiment
 from .files import code_key, key_of
-from .firmware import build_image, checkout, toolchain
+from .firmware import build_image, machine_key, toolchain
 from .report.results import VERSION, LayerCost, Memory, Report, Result, commit, read_report
 from .train.stages import BUILD, PreparedData
 
@@ -134,11 +133,6 @@ def evaluate_board(
     )
 
 
-def spread(total: int, count: int) -> NDArray[np.intp]:
-    """Indices of `count` of `total` test vectors, evenly spaced: neighbours are often of one class or person."""
-    return np.arange(min(count, total)) * total // min(count, total)
-
-
 def image_of(experiment: Experiment, variant: Variant, board: Board) -> Path:
     """The firmware image of a generated variant for a board, built where it is out of date."""
     clock = experiment.deploy.clock_hz or board.default_clock_hz
@@ -147,21 +141,12 @@ def image_of(experiment: Experiment, variant: Variant, board: Board) -> Path:
 
 def evaluation_key(experiment: Experiment, prepared: PreparedData, items: Sequence[Variant]) -> str:
     """Hash of all that decides a report: models, settings, generator, C sources, emulator, compiler."""
-    root = checkout()
-    sources = hashlib.sha256()
-    for folder in ("lib/nn_runtime", "firmware", "boards", "platform", "cmake"):
-        for path in sorted((root / folder).rglob("*")):
-            if path.is_file() and "__pycache__" not in path.parts:
-                sources.update(path.relative_to(root).as_posix().encode() + b"\0" + path.read_bytes())
-    package = __package__ or ""
-    emulator = [f"{package}.boards.{path.stem}" for path in (root / "tools" / "boards").glob("*.py")]
     return key_of(
         variants=[generation_key(experiment, prepared, item) for item in items],
         deploy=experiment.deploy.model_dump(exclude={"quantize"}),  # the variants say it
         evaluate=experiment.evaluate.model_dump(),
-        sources=sources.hexdigest(),
-        code=code_key(*emulator, f"{package}.evaluate", f"{package}.firmware"),
-        compiler=toolchain().compiler,
+        code=code_key(f"{__package__ or ''}.evaluate"),
+        machine=machine_key(),
     )
 
 

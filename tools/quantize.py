@@ -10,10 +10,10 @@ from rich.table import Table
 
 from .codegen import reference
 from .codegen.compare import accuracy, agreement
+from .codegen.quantize.calibration import spread
 from .codegen.quantize.fixed_point import FixedPoint, prepare
 from .deploy import Variant, calibration_of, compile_variant, scheme_of, tuned_of
 from .errors import UserError
-from .evaluate import spread
 from .experiment import Experiment
 from .report.quantization import alternatives, analyse, plot_quantization, print_quantization, tried
 from .report.runs import Accuracies

@@ -16,8 +16,9 @@ from microai.codegen.graph import Graph
 from microai.codegen.host import build_host
 from microai.codegen.ops.conv import Conv
 from microai.codegen.pipeline import Compiled, compile_graph, scheme_for
+from microai.codegen.quantize.calibration import spread
 from microai.codegen.render import render
-from microai.evaluate import compare_board, evaluate_board, evaluate_host, spread
+from microai.evaluate import compare_board, evaluate_board, evaluate_host
 from microai.firmware import build_image
 
 from .resnet import inputs, resnetv1_6
@@ -66,7 +67,8 @@ def test_a_wrong_weight_is_found_on_host_and_board(tmp_path: Path) -> None:
 
 def test_spread_is_even_and_within() -> None:
     assert spread(10, 5).tolist() == [0, 2, 4, 6, 8]
-    assert spread(3, 50).tolist() == [0, 1, 2]
+    assert spread(3, 50).tolist() == [0, 1, 2] == spread(3, None).tolist()
+    assert spread(0, 5).tolist() == []
 
 
 def test_report_is_complete_and_made_once(

@@ -15,13 +15,16 @@ from typing import Literal, TypeAlias, get_args
 
 import numpy as np
 
+from .formats import Affine, Fixed
 from .graph import Graph, Node
 from .ops.add import FixedAdd
+from .ops.affine import AffineConv
 from .ops.base import hwc
 from .ops.conv import Conv, FixedConv, Window, bound_of, rounding_half, simd_serves, weights_variant
 from .ops.copy import FixedClamp, FixedReshape
 from .ops.dense import ONE_POSITION, Dense, FixedDense
 from .ops.pool import FixedAvgPool, FixedMaxPool
+from .plan import PLAIN, Work
 from .simd import scratch_bytes
 from .winograd import scratch_bytes as wino_bytes
 from .winograd import serves_q16
@@ -50,6 +53,13 @@ class Choice:
     scratch: int = 0
     groups: int = 0
 
+    @property
+    def work(self) -> Work:
+        """How the cost of a call in 1-D depends on its positions: blocks of 4, or of 16 and weights transformed."""
+        if self.kernel == "wino":
+            return Work(16, 16 * self.groups, 5.0)
+        return Work(4) if self.kernel == "simd" else PLAIN
+
     def __str__(self) -> str:
         return f"{self.kernel or 'portable'}{f' x{self.groups}' if self.groups else ''}"
 
@@ -71,7 +81,7 @@ def fastest(graph: Graph, node: Node) -> Choice:
     _, out_w, filters = hwc(graph.tensors[node.name].shape)
     channels = hwc(graph.tensors[node.inputs[0]].shape)[2]
     wino = [option for option in options if option.kernel == "wino" and option.groups <= WINO_GROUPS]
-    least = WINO_CHANNELS if isinstance(node.op, FixedConv) else WINO_CHANNELS_FLOAT
+    least = WINO_CHANNELS if isinstance(node.op, FixedConv | AffineConv) else WINO_CHANNELS_FLOAT
     if wino and out_w >= WINO_POSITIONS and min(channels, filters) >= least:
         return wino[-1]
     return next((option for option in options if option.kernel == "simd"), PORTABLE)
@@ -85,12 +95,13 @@ def candidates(graph: Graph, node: Node) -> list[Choice]:
 def simd(graph: Graph, node: Node) -> list[Choice]:
     """The convolution by SIMD, for convolutions without groups and dense layers."""
     op = node.op
-    if not isinstance(op, Conv | FixedConv | Dense | FixedDense):
+    if not isinstance(op, Conv | FixedConv | AffineConv | Dense | FixedDense):
         return []
-    window, groups = (op.window, op.groups) if isinstance(op, Conv | FixedConv) else (ONE_POSITION, 1)
+    window, groups = (ONE_POSITION, 1) if isinstance(op, Dense | FixedDense) else (op.window, op.groups)
+    if isinstance(op, AffineConv) and not op.simd_serves():
+        return []
     if isinstance(op, FixedConv | FixedDense):
-        padded_by_another = op.source.zero != 0 and any(window.padding)
-        if padded_by_another or weights_variant(op.weights, op.source):
+        if weights_variant(op.weights, op.source):
             return []
         if not simd_serves(op.requant, op.accumulator):
             return []
@@ -107,12 +118,19 @@ def winograd(graph: Graph, node: Node) -> list[Choice]:
     """Winograd's algorithm for width 3 along rows, in blocks of GROUPS; only where SIMD serves."""
     op = node.op
     source = graph.tensors[node.inputs[0]]
-    if not isinstance(op, Conv | FixedConv) or not simd(graph, node) or not of_width_3(op.window):
-        return []
-    if isinstance(op, FixedConv) and not (can_wino_q8 if op.source.bytes == 1 else can_wino_q16)(
-        graph, node, op
+    if (
+        not isinstance(op, Conv | FixedConv | AffineConv)
+        or not simd(graph, node)
+        or not of_width_3(op.window)
     ):
         return []
+    if isinstance(op, FixedConv) and op.source.bytes == 2:
+        if not can_wino_q16(graph, node, op):
+            return []
+    elif isinstance(op, FixedConv | AffineConv):
+        assert isinstance(source.format, Fixed | Affine)
+        if not can_wino_8(op, source.format.magnitude):
+            return []
     channels, out_w = hwc(source.shape)[2], hwc(graph.tensors[node.name].shape)[1]
     sizes = sorted({min(groups, -(-out_w // 16)) for groups in GROUPS})
     return [Choice("wino", wino_bytes(channels, groups, source.format.bytes), groups) for groups in sizes]
@@ -124,10 +142,14 @@ def of_width_3(window: Window) -> bool:
     return rows == (1, 1, 0, 0) and columns == (3, 1, 1)
 
 
-def can_wino_q8(graph: Graph, node: Node, op: FixedConv) -> bool:
-    """nn_conv_q8_wino gives the numbers of this convolution: 24 times each sum fits 32 bits."""
-    bound = bound_of(op.kernel, np.zeros(len(op.kernel), np.int64), op.source.magnitude)
-    return 24 * bound < 1 << 31
+def can_wino_8(op: FixedConv | AffineConv, magnitude: int) -> bool:
+    """The 8-bit kernels give these numbers, of inputs up to `magnitude`.
+
+    24 times each sum and twice the accumulator fit 32 bits.
+    """
+    bound = bound_of(op.kernel, np.zeros(len(op.kernel), np.int64), magnitude)
+    half = int(rounding_half(op.requant).max()) if isinstance(op, FixedConv) else 0
+    return 24 * bound < 1 << 31 and 2 * (op.accumulator.bound + half) < 1 << 31
 
 
 def can_wino_q16(graph: Graph, node: Node, op: FixedConv) -> bool:
@@ -147,5 +169,6 @@ def never_negative(graph: Graph, tensor: str) -> bool:
         return node.op.low >= 0 or (not any(node.op.window.padding) and never_negative(graph, node.inputs[0]))
     if isinstance(node.op, FixedReshape):
         return never_negative(graph, node.inputs[0])
-    fixed = isinstance(node.op, FixedConv | FixedDense | FixedAdd | FixedClamp | FixedAvgPool)
-    return fixed and node.op.requant.low >= 0
+    if isinstance(node.op, FixedConv | FixedDense | FixedAdd | FixedClamp | FixedAvgPool):
+        return node.op.requant.low >= 0
+    return False

@@ -2,20 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TypeAlias
 
 from ..errors import UserError
-from .choose import Optimize, choose
+from .choose import Choice, Optimize, choose
 from .formats import Array
 from .frontends import import_model
 from .graph import Graph
 from .kernels import kernel_table
 from .lower import Program, lower
 from .passes import simplify
-from .plan import plan
+from .plan import Goal, MemoryPlan, plan
 from .quantize import affine, fixed_point
 from .quantize.affine import AffineScheme
 from .quantize.fixed_point import FixedPoint
@@ -24,8 +24,11 @@ from .requant import Rounding
 
 BITS = {"int16": 16, "int8": 8}
 AFFINE_BITS = {"affine8": 8, "affine16x8": 16}
+PLANS: Mapping[Optimize, Goal] = {"speed": "free", "size": "plain", "balanced": "free", "ram": "least"}
 
 Scheme: TypeAlias = FixedPoint | AffineScheme
+# The kernels of a quantized graph by node, where not the rule of choose.py decides.
+Chooser: TypeAlias = Callable[[Graph], Mapping[str, Choice]]
 
 
 def scheme_for(
@@ -75,6 +78,16 @@ def quantize(graph: Graph, calibration: Sequence[Array], scheme: Scheme) -> Grap
     return fixed_point.quantize(graph, calibration, scheme)
 
 
+def plan_memory(
+    graph: Graph, choices: Mapping[str, Choice], optimize: Optimize, limit: int = 0
+) -> MemoryPlan:
+    """The memory plan for the kernels chosen; `limit`: bytes that the arena may have, 0 for as few as the goal asks."""
+    scratch = {name: choice.scratch for name, choice in choices.items()}
+    in_one_row = {name: choice for name, choice in choices.items() if len(graph.tensors[name].shape) == 2}
+    works = {name: choice.work for name, choice in in_one_row.items()}
+    return plan(graph, scratch, works, PLANS[optimize], limit)
+
+
 def compile_graph(
     graph: Graph,
     scheme: Scheme | None,
@@ -83,21 +96,29 @@ def compile_graph(
     remove_softmax: bool = False,
     frozen: Frozen | None = None,
     optimize: Optimize = "speed",
+    chooser: Chooser | None = None,
 ) -> Compiled:
     """Run all stages after the frontend. `scheme` None keeps float32, for which no calibration is needed.
 
     frozen: what quantization-aware training decided, in place of the graph's parameters and of calibration.
+    chooser: picks the kernels; None is the rule for `optimize`.
     """
     simplified = simplify(graph, remove_softmax=remove_softmax)
     if frozen is not None:
-        assert isinstance(scheme, FixedPoint)
+        assert scheme is not None
         quantized = frozen.quantized(simplified, calibration, scheme)
     else:
         quantized = simplified if scheme is None else quantize(simplified, calibration, scheme)
-    choices = choose(quantized, optimize)
-    memory = plan(quantized, {name: choice.scratch for name, choice in choices.items()})
-    program = lower(quantized, memory, kernel_table(), prefix, choices)
-    return Compiled(graph, simplified, quantized, program)
+    choices = choose(quantized, optimize) if chooser is None else chooser(quantized)
+    return Compiled(graph, simplified, quantized, finish(quantized, choices, prefix, optimize))
+
+
+def finish(
+    quantized: Graph, choices: Mapping[str, Choice], prefix: str = "model", optimize: Optimize = "speed"
+) -> Program:
+    """The stages after the choice of kernels."""
+    memory = plan_memory(quantized, choices, optimize)
+    return lower(quantized, memory, kernel_table(), prefix, choices)
 
 
 def compile_model(
@@ -109,10 +130,11 @@ def compile_model(
     remove_softmax: bool = False,
     frozen: Frozen | None = None,
     optimize: Optimize = "speed",
+    chooser: Chooser | None = None,
 ) -> Compiled:
     """Import a model file and run all stages. Raises UserError for whatever cannot be deployed."""
     if scheme is not None and not calibration:
         raise UserError(path, "integers need calibration data", "give --calibration samples.npz")
     return compile_graph(
-        import_model(path, name), scheme, calibration, prefix, remove_softmax, frozen, optimize
+        import_model(path, name), scheme, calibration, prefix, remove_softmax, frozen, optimize, chooser
     )

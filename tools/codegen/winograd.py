@@ -37,7 +37,8 @@ def arrange(kernel: Array) -> Array:
 def bias_q16(kernel: Array, bias: Array) -> Array:
     """What nn_conv_q16_wino takes for a bias, int32 [F]: twice the bias and what the offset of an input adds."""
     sums = kernel.astype(np.int64).reshape(len(kernel), -1).sum(axis=1)
-    return (2 * bias.astype(np.int64) + HALF_RANGE * sums).astype(np.int32)
+    found: Array = (2 * bias.astype(np.int64) + HALF_RANGE * sums).astype(np.int32)
+    return found
 
 
 def serves_q16(kernel: Array, bias: Array, highest: int) -> bool:

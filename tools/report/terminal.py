@@ -188,7 +188,9 @@ def print_program(console: Console, program: Program) -> None:
     table = Table(title=f"{program.title} after lower")
     columns(table, ["layer", "kernels"], ["MACs", "weights bytes"])
     for layer in program.layers:
-        weights = sum(t.bytes for t in program.tables if t.comment.startswith(f"{layer.name} "))
+        weights = sum(
+            t.bytes for t in program.tables if t.comment.startswith(tuple(f"{n} " for n in layer.nodes))
+        )
         table.add_row(
             layer.name, ", ".join(layer.kernels), number(layer.macs), number(weights) if weights else ""
         )

@@ -193,7 +193,7 @@ def test_leaving_by_a_jump_is_a_call(build: Build) -> None:
     bound = stack_bound(image)
     assert bound.bytes is None and "jump -> jump" in bound.problem  # a table's word may be any function
     bound = stack_bound(load_image(build(source)))
-    assert bound.path[-3:] == ("tail", "branch", "leaf"), bound
+    assert [name.split(".")[0] for name in bound.path[-3:]] == ["tail", "branch", "leaf"]
 
 
 def test_recursion_has_no_bound(build: Build) -> None:

@@ -11,9 +11,9 @@ from hypothesis import strategies as st
 from microai.codegen.winograd import arrange, bias_q16, scratch_bytes, serves_q16
 
 from . import oracle
-from .library import F32, Q8, Q16, Array, Kind, Library, Output, Range, Requant, shape_to_c
+from .library import A8, F32, Q8, Q16, Array, Kind, Library, Output, Range, Requant, shape_to_c
 from .shapes import SEEDS, Draw, filter_outs
-from .test_simd import served
+from .test_simd import Out, finished, outs, served
 from .test_sums import SHIFTS, operands
 
 GROUPS = st.integers(1, 3)
@@ -36,7 +36,7 @@ def convolved(
     library: Library,
     kind: Kind,
     s: oracle.ConvShape,
-    out: Requant | Range,
+    out: Out,
     groups: int,
     operands: tuple[Array, Array, Array],
 ) -> Array:
@@ -58,13 +58,17 @@ def convolved(
     return y.checked()
 
 
+@pytest.mark.parametrize("kind", [Q8, A8], ids=lambda kind: kind.name)
 @settings(max_examples=200, deadline=None)
-@given(st.data(), shapes(), GROUPS, SEEDS)
-def test_q8(library: Library, data: st.DataObject, s: oracle.ConvShape, groups: int, seed: int) -> None:
-    out = served(data.draw(filter_outs(Q8, SHIFTS["q8"], s.out_c)))
-    given = operands(seed, Q8, 8, (s.in_h, s.in_w, s.in_c), (s.out_c, 1, 3, s.in_c), s.out_c)
-    expected = oracle.finish_filters(oracle.conv(*given, s), out, Q8.dtype)
-    assert convolved(library, Q8, s, out, groups, given).tobytes() == expected.tobytes()
+@given(data=st.data(), s=shapes(), groups=GROUPS, seed=SEEDS)
+def test_8_bits(
+    library: Library, kind: Kind, data: st.DataObject, s: oracle.ConvShape, groups: int, seed: int
+) -> None:
+    s = replace(s, x_zero=data.draw(st.sampled_from([0, -128, 5])))
+    out = data.draw(outs(kind, s.out_c))
+    given = operands(seed, kind, 8, (s.in_h, s.in_w, s.in_c), (s.out_c, 1, 3, s.in_c), s.out_c)
+    expected = finished(oracle.conv(*given, s), out, kind)
+    assert convolved(library, kind, s, out, groups, given).tobytes() == expected.tobytes()
 
 
 @settings(max_examples=300, deadline=None)

@@ -1,0 +1,229 @@
+"""Where every tensor lies in the arena: offsets, lifetimes and in-place reuse.
+
+Tensors that share memory (a reshape, an element-wise operation in place) form one buffer. Buffers that
+live at the same time must not overlap. A kernel's scratch memory is a buffer of its step alone. Time counts layers in
+the order of execution; the layers of a chain by rows all repeat, so that what they keep is alive from the chain's
+first to its last. `lower_bound` is the largest sum of the sizes of buffers alive at one step: no placement of these
+buffers can need less.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from types import MappingProxyType
+from typing import TypeAlias
+
+from ..graph import Graph, Node
+from .offsets import Buffer, align, best_offsets
+from .stream import Schedule, Stream, bind, can_take_over
+
+NO_SCRATCH: Mapping[str, int] = MappingProxyType({})
+Block: TypeAlias = Node | Stream
+Part: TypeAlias = Node | Schedule
+
+
+@dataclass(frozen=True)
+class Placement:
+    """A tensor's place in the arena, in bytes, and the steps during which its buffer is alive.
+
+    Step i executes layer i; inputs are alive from step -1 and outputs until the step behind the last.
+    """
+
+    offset: int
+    size: int
+    first: int
+    last: int
+
+    def overlaps(self, other: Placement) -> bool:
+        """True when both are alive at one step and share a byte."""
+        return (
+            self.first <= other.last
+            and other.first <= self.last
+            and self.offset < other.offset + other.size
+            and other.offset < self.offset + self.size
+        )
+
+
+@dataclass(frozen=True)
+class MemoryPlan:
+    """Arena of one model: its size and the place of every tensor; `buffer` names who shares memory.
+
+    `scratch` has the scratch memory of each node that needs some. blocks: what is executed, in order: layers and
+    chains of layers by rows. optimal: no other offsets make the arena smaller.
+    """
+
+    arena_bytes: int
+    lower_bound: int
+    placements: Mapping[str, Placement]
+    buffer: Mapping[str, str]
+    scratch: Mapping[str, Placement]
+    blocks: tuple[Block, ...]
+    optimal: bool
+
+    @property
+    def nodes(self) -> tuple[Node, ...]:
+        """The layers in the order of execution."""
+        return tuple(node for block in self.blocks for node in nodes_of(block))
+
+
+def nodes_of(block: Block | Part) -> tuple[Node, ...]:
+    if isinstance(block, Stream):
+        return block.schedule.nodes
+    return (block,) if isinstance(block, Node) else block.nodes
+
+
+@dataclass(frozen=True)
+class Buffers:
+    """Buffers by name, before they have places; home: the buffer of each tensor."""
+
+    buffers: Mapping[str, Buffer]
+    home: Mapping[str, str]
+    blocks: tuple[Block, ...]
+    spans: tuple[tuple[int, int], ...]
+    """The first and the last step of each block."""
+
+    def alive(self, step: int) -> int:
+        """Bytes of the buffers that are alive at a step."""
+        return sum(b.size for b in self.buffers.values() if b.first <= step <= b.last)
+
+    def peak(self, block: int) -> int:
+        """The most bytes alive at a step of a block."""
+        first, last = self.spans[block]
+        return max(self.alive(step) for step in range(first, last + 1))
+
+    @property
+    def lower_bound(self) -> int:
+        steps = range(-1, self.spans[-1][1] + 2 if self.spans else 1)
+        return max(self.alive(step) for step in steps)
+
+
+def scratch_of(name: str) -> str:
+    """Name of a node's scratch buffer; no tensor has a name with a line break."""
+    return f"{name}\nscratch"
+
+
+def spans_of(parts: Sequence[Part]) -> tuple[tuple[int, int], ...]:
+    spans, step = [], 0
+    for part in parts:
+        spans.append((step, step + len(nodes_of(part)) - 1))
+        step += len(nodes_of(part))
+    return tuple(spans)
+
+
+def last_uses(graph: Graph, parts: Sequence[Part], spans: Sequence[tuple[int, int]]) -> dict[str, int]:
+    """The last step that needs each tensor as a whole."""
+    last = dict.fromkeys(graph.inputs, -1)
+    for part, (_, end) in zip(parts, spans, strict=True):
+        for node in nodes_of(part):
+            last[node.name] = end
+            for source in node.inputs:
+                last[source] = end
+    for output in graph.outputs:
+        last[output] = len(graph.nodes)
+    return last
+
+
+def share(graph: Graph, parts: Sequence[Part], scratch: Mapping[str, int] = NO_SCRATCH) -> Buffers:
+    """Group tensors into buffers: an output takes over an input's memory where the operation allows it.
+
+    A reshape always shares (it is the same memory). Otherwise the input's whole buffer must be read for
+    the last time by this very node, once, and be large enough. A chain by rows may read it several times, as
+    long as every row is written after it was read for the last time.
+    """
+    spans = spans_of(parts)
+    last = last_uses(graph, parts, spans)
+    buffers: dict[str, Buffer] = {}
+    home: dict[str, str] = {}
+    blocks: list[Block] = []
+
+    def new(name: str, size: int, first: int, end: int) -> None:
+        buffers[name], home[name] = Buffer(align(size), first, end), name
+
+    def joins(name: str, owner: str) -> None:
+        home[name] = owner
+        buffers[owner].last = max(buffers[owner].last, last[name])
+
+    def node_buffer(node: Node, step: int) -> None:
+        size = align(graph.tensors[node.name].bytes)
+        if node.op.kind == "reshape":
+            return joins(node.name, home[node.inputs[0]])
+        for index in node.op.in_place():
+            source = node.inputs[index]
+            candidate = buffers[home[source]]
+            if candidate.last == step and node.inputs.count(source) == 1 and candidate.size >= size:
+                return joins(node.name, home[source])
+        new(node.name, size, step, last[node.name])
+
+    def stream_buffers(part: Schedule, first: int, end: int) -> Stream:
+        over: dict[str, str] = {}
+        for name in part.outputs:
+            for source in part.inputs:
+                owner = home[source]
+                others = [other for other in part.inputs if home[other] == owner]
+                fits = buffers[owner].size >= align(graph.tensors[name].bytes)
+                if buffers[owner].last == end and fits and can_take_over(part, name, others):
+                    over[name] = source
+                    joins(name, owner)
+                    break
+        stream = bind(part, over)
+        for name, size in stream.sizes.items():
+            if name in over:
+                continue
+            span = stream.span(name)
+            if span is not None:
+                new(name, size, first + span[0], first + span[1])
+            else:
+                new(name, size, first, end if name in part.inside else last[name])
+        for name in stream.hosts:
+            home[name] = home[stream.home(name)]
+        return stream
+
+    for name in graph.inputs:
+        new(name, graph.tensors[name].bytes, -1, last[name])
+    for part, (first, end) in zip(parts, spans, strict=True):
+        if isinstance(part, Node):
+            node_buffer(part, first)
+            blocks.append(part)
+        else:
+            blocks.append(stream_buffers(part, first, end))
+    for step, node in enumerate(node for part in parts for node in nodes_of(part)):
+        if scratch.get(node.name):
+            buffers[scratch_of(node.name)] = Buffer(align(scratch[node.name]), step, step)
+    return Buffers(buffers, home, tuple(blocks), spans)
+
+
+def lay_out(graph: Graph, parts: Sequence[Part], scratch: Mapping[str, int] = NO_SCRATCH) -> MemoryPlan:
+    """Place all tensors, and `scratch` bytes for nodes; deterministic."""
+    found = share(graph, parts, scratch)
+    offsets = best_offsets(found.buffers, found.lower_bound)
+
+    def placement(buffer: str, size: int) -> Placement:
+        b = found.buffers[buffer]
+        return Placement(offsets.offsets[buffer], size, b.first, b.last)
+
+    inside = {n for b in found.blocks if isinstance(b, Stream) for n in b.schedule.inside}
+    placements = {}
+    for tensor in graph.tensors:
+        owner = found.home[tensor]
+        placements[tensor] = placement(
+            owner, found.buffers[owner].size if tensor in inside else graph.tensors[tensor].bytes
+        )
+    own = {name: placement(scratch_of(name), size) for name, size in scratch.items() if size}
+    result = MemoryPlan(
+        offsets.peak, found.lower_bound, placements, found.home, own, found.blocks, offsets.optimal
+    )
+    verify(result)
+    return result
+
+
+def verify(plan: MemoryPlan) -> None:
+    """No two tensors of different buffers may overlap while both are alive, nor scratch memory and a tensor."""
+    tensors = list(plan.placements)
+    for index, a in enumerate(tensors):
+        for b in tensors[:index]:
+            if plan.buffer[a] != plan.buffer[b] and plan.placements[a].overlaps(plan.placements[b]):
+                raise AssertionError(f"the memory plan lets {a} and {b} overlap")
+        for node, placement in plan.scratch.items():
+            if placement.overlaps(plan.placements[a]):
+                raise AssertionError(f"the memory plan lets {a} and the scratch memory of {node} overlap")
