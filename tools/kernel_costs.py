@@ -16,13 +16,15 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+
 from .boards.board import Board
 from .boards.elf import Image, Symbol, load_image
 from .boards.measure import Stopwatch, connect, measure
 from .boards.stack import calls
-from .codegen.choose import PORTABLE, Choice
+from .codegen.choose import PORTABLE, Choice, never_negative
 from .codegen.emit import emit
-from .codegen.formats import Float32
+from .codegen.formats import Array, Float32
 from .codegen.graph import Graph, Node, TensorType
 from .codegen.host import pack
 from .codegen.kernels import kernel_table
@@ -36,6 +38,7 @@ from .firmware import build_image, checkout, machine_key
 # Parts of the board's memories that the candidates of one image may fill; firmware and stack take the rest.
 FLASH_SHARE = 0.85
 RAM_SHARE = 0.85
+NEVER_NEGATIVE = "positive"
 POINTER = re.compile(r"arena->\w+ \+ \d+u")
 
 
@@ -121,7 +124,7 @@ class Costs:
         elf = self._built(render(program))
         self.images_run += 1
         image = load_image(elf)
-        vector = bytes(pack(selftest_inputs(program.graph), program.inputs)[0])
+        vector = bytes(pack(candidates_inputs(program.graph), program.inputs)[0])
         with connect(image, self.board) as link:
             link.info()
             watch = Stopwatch(link)
@@ -223,15 +226,16 @@ def memory_of(candidate: Candidate) -> tuple[int, int]:
 def batches(signed: Sequence[tuple[str, Candidate]], board: Board) -> Iterator[list[tuple[str, Candidate]]]:
     """The candidates in as few images as they fit in, in order; those that fit none are left out."""
     batch: list[tuple[str, Candidate]] = []
-    flash, ram, inputs = 0, 0, set[TensorType]()
+    flash, ram, inputs = 0, 0, set[tuple[TensorType, bool]]()
 
-    def fits(flash: int, ram: int, inputs: set[TensorType]) -> bool:
-        arena = sum(tensor.bytes + 8 for tensor in inputs) + ram
+    def fits(flash: int, ram: int, inputs: set[tuple[TensorType, bool]]) -> bool:
+        arena = sum(tensor.bytes + 8 for tensor, _ in inputs) + ram
         return flash <= FLASH_SHARE * board.flash.size and arena <= RAM_SHARE * board.ram.size
 
     for sign, candidate in signed:
         tables, own = memory_of(candidate)
-        sources = {candidate.graph.tensors[name] for name in candidate.node.inputs}
+        graph = candidate.graph
+        sources = {(graph.tensors[name], never_negative(graph, name)) for name in candidate.node.inputs}
         if not fits(tables, own, sources):
             continue
         if not fits(flash + tables, max(ram, own), inputs | sources):
@@ -243,17 +247,30 @@ def batches(signed: Sequence[tuple[str, Candidate]], board: Board) -> Iterator[l
         yield batch
 
 
+def candidates_inputs(graph: Graph) -> list[Array]:
+    """The inputs of the self-test, as `side_by_side` wants them."""
+    return [
+        np.where(x < 0, ~x, x) if name.startswith(NEVER_NEGATIVE) else x
+        for name, x in zip(graph.inputs, selftest_inputs(graph), strict=True)
+    ]
+
+
 def side_by_side(candidates: Sequence[Candidate]) -> Program:
-    """A library whose layers are the candidates; those that take equal tensors read the same one."""
+    """A library whose layers are the candidates; those that take equal tensors read the same one.
+
+    A kernel may serve because its input is never negative: such inputs are named NEVER_NEGATIVE and a number.
+    """
     tensors: dict[str, TensorType] = {}
-    names: dict[tuple[TensorType, int], str] = {}
+    names: dict[tuple[TensorType, int, bool], str] = {}
     nodes = []
     for index, candidate in enumerate(candidates):
         inputs = []
         for place, source in enumerate(candidate.node.inputs):
             kind = candidate.graph.tensors[source]
             # Two inputs of one node are two tensors: adding a tensor to itself would be another call.
-            inputs.append(names.setdefault((kind, place), f"input{len(names)}"))
+            positive = never_negative(candidate.graph, source)
+            name = f"{NEVER_NEGATIVE if positive else 'input'}{len(names)}"
+            inputs.append(names.setdefault((kind, place, positive), name))
             tensors[inputs[-1]] = kind
         nodes.append(Node(name_of(index), candidate.node.op, tuple(inputs)))
     sources = tuple(tensors)
