@@ -34,12 +34,11 @@ GOALS: tuple[Optimize, ...] = get_args(Optimize)
 LARGEST_DIMENSION = 65535
 # Groups of 16 positions that Winograd's algorithm computes at a time: more take more memory and gain less.
 GROUPS = (1, 2, 3, 4, 8)
-# The rule: below these the transforms cost more than the multiplications that they save,
+# The rule: below these (float32: half as many channels) the transforms cost more than they save,
 WINO_POSITIONS = 8
 WINO_CHANNELS = 12
-WINO_CHANNELS_FLOAT = 6
-# and blocks larger than 32 positions gain less than 5 % and take more memory.
-WINO_GROUPS = 2
+# and larger blocks, by the bytes of an element, gain less than 5 % and take more memory.
+WINO_GROUPS = {1: 2, 2: 4, 4: 3}
 
 
 @dataclass(frozen=True)
@@ -79,9 +78,11 @@ def fastest(graph: Graph, node: Node) -> Choice:
     """The fastest kernel of a layer by the rule; it is one of the candidates."""
     options = candidates(graph, node)
     _, out_w, filters = hwc(graph.tensors[node.name].shape)
-    channels = hwc(graph.tensors[node.inputs[0]].shape)[2]
-    wino = [option for option in options if option.kernel == "wino" and option.groups <= WINO_GROUPS]
-    least = WINO_CHANNELS if isinstance(node.op, FixedConv | AffineConv) else WINO_CHANNELS_FLOAT
+    source = graph.tensors[node.inputs[0]]
+    channels = hwc(source.shape)[2]
+    most = WINO_GROUPS[source.format.bytes]
+    wino = [option for option in options if option.kernel == "wino" and option.groups <= most]
+    least = WINO_CHANNELS // 2 if isinstance(node.op, Conv) else WINO_CHANNELS
     if wino and out_w >= WINO_POSITIONS and min(channels, filters) >= least:
         return wino[-1]
     return next((option for option in options if option.kernel == "simd"), PORTABLE)
