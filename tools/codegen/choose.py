@@ -24,9 +24,9 @@ Optimize: TypeAlias = Literal["speed", "size"]
 LARGEST_DIMENSION = 65535
 # Below these the transforms cost more than the multiplications that they save.
 WINO_POSITIONS = 8
-WINO_CHANNELS = 12
+WINO_CHANNELS = 9
 # Blocks of 32 positions: larger ones gain less than 5 % and take more memory.
-WINO_GROUPS = 2
+WINO_GROUPS = 8
 
 
 @dataclass(frozen=True)
