@@ -54,8 +54,9 @@ def fastest(graph: Graph, node: Node) -> Choice | None:
     op = node.op
     if not isinstance(op, Conv | FixedConv | AffineConv | Dense | FixedDense):
         return None
-    conv = isinstance(op, Conv | FixedConv | AffineConv)
-    window, groups = (op.window, op.groups) if conv else (ONE_POSITION, 1)
+    window, groups = ONE_POSITION, 1
+    if isinstance(op, Conv | FixedConv | AffineConv):
+        window, groups = op.window, op.groups
     if isinstance(op, AffineConv) and not op.simd_serves():
         return None
     if isinstance(op, FixedConv | FixedDense):
