@@ -34,10 +34,10 @@ GOALS: tuple[Optimize, ...] = get_args(Optimize)
 LARGEST_DIMENSION = 65535
 # Groups of 16 positions that Winograd's algorithm computes at a time: more take more memory and gain less.
 GROUPS = (1, 2, 3, 4, 8)
-# The rule: below these (float32: half as many channels) the transforms cost more than they save,
+# The rule, by the bytes of an element: below these the transforms cost more than they save,
 WINO_POSITIONS = 8
-WINO_CHANNELS = 12
-# and larger blocks, by the bytes of an element, gain less than 5 % and take more memory.
+WINO_CHANNELS = {1: 9, 2: 12, 4: 6}
+# and larger blocks gain less than 5 % and take more memory.
 WINO_GROUPS = {1: 2, 2: 4, 4: 3}
 
 
@@ -80,10 +80,9 @@ def fastest(graph: Graph, node: Node) -> Choice:
     _, out_w, filters = hwc(graph.tensors[node.name].shape)
     source = graph.tensors[node.inputs[0]]
     channels = hwc(source.shape)[2]
-    most = WINO_GROUPS[source.format.bytes]
-    wino = [option for option in options if option.kernel == "wino" and option.groups <= most]
-    least = WINO_CHANNELS // 2 if isinstance(node.op, Conv) else WINO_CHANNELS
-    if wino and out_w >= WINO_POSITIONS and min(channels, filters) >= least:
+    size = source.format.bytes
+    wino = [option for option in options if option.kernel == "wino" and option.groups <= WINO_GROUPS[size]]
+    if wino and out_w >= WINO_POSITIONS and min(channels, filters) >= WINO_CHANNELS[size]:
         return wino[-1]
     return next((option for option in options if option.kernel == "simd"), PORTABLE)
 
