@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import io
 import itertools
+import json
 import random
 import shutil
 from dataclasses import replace
@@ -12,6 +14,7 @@ import numpy as np
 import pytest
 from microai.boards.board import Memory, load_board
 from microai.boards.measure import measure
+from microai.cli import main
 from microai.codegen.choose import PORTABLE, Choice, candidates, choose
 from microai.codegen.emit import emit
 from microai.codegen.graph import Graph, Node, TensorType
@@ -26,12 +29,14 @@ from microai.codegen.render import render
 from microai.errors import UserError
 from microai.experiment import load_experiment
 from microai.firmware import build_image
-from microai.kernel_costs import Candidate, Cost, Costs, batches, same_numbers, signature
+from microai.kernel_costs import Candidate, Cost, Costs, Figures, batches, same_numbers, signature
+from microai.report import choices
 from microai.selection import (
     Goal,
     Limits,
     Option,
     Point,
+    Row,
     Selection,
     in_order,
     largest_scratch,
@@ -42,6 +47,7 @@ from microai.selection import (
     select,
     within,
 )
+from rich.console import Console
 
 BOARD = load_board("nucleo_l452re")
 CLOCK_HZ = 48_000_000
@@ -306,6 +312,42 @@ def test_what_no_image_of_the_board_can_hold_is_chosen_by_rule(tmp_path: Path) -
     lost = replace(goal("speed"), board=replace(BOARD, memories=tiny))
     found = select(small(), lost, Costs(lost.board, CLOCK_HZ, tmp_path))
     assert (found.method, found.note) == ("rule", "a layer is too large for nucleo_l452re")
+
+
+# ---- the report ----
+
+
+def test_the_table_and_the_json_file_tell_what_was_beaten(tmp_path: Path) -> None:
+    fast = Option(Choice("wino", 640, 2), Cost(1000, 990, 1100, 96, {"nn_w": 900}))
+    slow = Option(PORTABLE, Cost(1500, 1400, 1600, 64, {"nn_p": 500}))
+    row = Row("conv7", "conv", (slow, fast), fast.choice, "fewest cycles")
+    pool = Row("pool", "pool_max", (Option(PORTABLE, None),), PORTABLE, "the only kernel")
+    found = Selection(goal("balanced", ms=5.0), "measured", "", (row, pool), Figures(4800, 3000, 2000, 1000))
+    console = Console(width=200, record=True, file=io.StringIO())
+    choices.print_selection(console, "net", found)
+    text = console.export_text()
+    for part in ("conv7", "wino x2", "1,000", "1,500", "fewest cycles", "limit ms = 5", "0.10 ms, ROM 3,000"):
+        assert part in text
+    assert "pool" not in text
+    choices.write([("net", found)], tmp_path / "c.json")
+    [model] = json.loads((tmp_path / "c.json").read_text(encoding="utf-8"))["models"]
+    assert model["limits"] == {"ms": 5.0} and model["image"]["rom"] == 3000
+    assert [option["kernel"] for option in model["layers"][0]["options"]] == ["portable", "wino x2"]
+    assert model["layers"][0]["options"][1]["code"] == {"nn_w": 900}
+    with pytest.raises(UserError, match="its folder is not there"):
+        choices.write([("net", found)], tmp_path / "nowhere" / "c.json")
+
+
+def test_the_command_without_training(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    pytest.importorskip("keras")
+    experiment = Path(__file__).parents[2] / "experiments" / "uci_har.toml"
+    arguments = ["--untrained", "--type", "int8", "--set", "deploy.measure=false"]
+    with pytest.raises(SystemExit) as end:
+        main(["choose", str(experiment), *arguments, "--json", str(tmp_path / "c.json")])
+    assert not end.value.code
+    assert "by rule: measure = false" in " ".join(capsys.readouterr().out.split())
+    [model] = json.loads((tmp_path / "c.json").read_text(encoding="utf-8"))["models"]
+    assert model["method"] == "rule" and {layer["kernel"] for layer in model["layers"]} > {"wino x2"}
 
 
 # ---- the experiment ----
