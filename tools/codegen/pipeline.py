@@ -27,8 +27,8 @@ AFFINE_BITS = {"affine8": 8, "affine16x8": 16}
 PLANS: Mapping[Optimize, Goal] = {"speed": "free", "size": "plain", "balanced": "free", "ram": "least"}
 
 Scheme: TypeAlias = FixedPoint | AffineScheme
-# The kernels of a quantized graph by node, where not the rule of choose.py decides.
-Chooser: TypeAlias = Callable[[Graph], Mapping[str, Choice]]
+# The kernels of a quantized graph by node and its memory plan, where not the rule of choose.py decides.
+Chooser: TypeAlias = Callable[[Graph], tuple[Mapping[str, Choice], MemoryPlan]]
 
 
 def scheme_for(
@@ -101,7 +101,7 @@ def compile_graph(
     """Run all stages after the frontend. `scheme` None keeps float32, for which no calibration is needed.
 
     frozen: what quantization-aware training decided, in place of the graph's parameters and of calibration.
-    chooser: picks the kernels; None is the rule for `optimize`.
+    chooser: picks the kernels and plans the memory; None is the rule for `optimize`.
     """
     simplified = simplify(graph, remove_softmax=remove_softmax)
     if frozen is not None:
@@ -109,16 +109,13 @@ def compile_graph(
         quantized = frozen.quantized(simplified, calibration, scheme)
     else:
         quantized = simplified if scheme is None else quantize(simplified, calibration, scheme)
-    choices = choose(quantized, optimize) if chooser is None else chooser(quantized)
-    return Compiled(graph, simplified, quantized, finish(quantized, choices, prefix, optimize))
-
-
-def finish(
-    quantized: Graph, choices: Mapping[str, Choice], prefix: str = "model", optimize: Optimize = "speed"
-) -> Program:
-    """The stages after the choice of kernels."""
-    memory = plan_memory(quantized, choices, optimize)
-    return lower(quantized, memory, kernel_table(), prefix, choices)
+    if chooser is None:
+        choices = choose(quantized, optimize)
+        memory = plan_memory(quantized, choices, optimize)
+    else:
+        choices, memory = chooser(quantized)
+    program = lower(quantized, memory, kernel_table(), prefix, choices)
+    return Compiled(graph, simplified, quantized, program)
 
 
 def compile_model(
