@@ -20,7 +20,7 @@ from .graph import Graph, Node, TensorType
 from .ops.base import hwc
 from .ops.conv import Conv, FixedConv, Window, bound_of, simd_serves, weights_variant
 from .ops.dense import ONE_POSITION, Dense, FixedDense
-from .plan import PLAIN, Work
+from .plan import PLAIN, Option, Work
 from .simd import scratch_bytes, scratch_bytes_wino
 
 Optimize: TypeAlias = Literal["speed", "size", "ram", "balanced"]
@@ -82,6 +82,32 @@ def fastest(graph: Graph, node: Node) -> Choice:
 def candidates(graph: Graph, node: Node) -> list[Choice]:
     """Every kernel that gives this layer's numbers; the portable one first."""
     return [PORTABLE, *simd(graph, node), *winograd(graph, node)]
+
+
+# Cycles of a multiply-accumulate, about, for choosing by the rule; those that blocks cost beside come on top.
+RATES = {"": 5.0, "simd": 1.2, "wino": 0.63}
+
+
+def priced(graph: Graph, node: Node, choice: Choice, cycles: float | None = None) -> Option:
+    """A kernel for the memory plan; `cycles` of the whole layer, None: by the rule."""
+    shape = graph.tensors[node.name].shape
+    work = choice.work if len(shape) == 2 else PLAIN
+    if cycles is None:
+        cycles = RATES[choice.kernel] * graph.macs(node) * work.rows(shape[0]) / shape[0]
+    return Option(choice.scratch, cycles, work)
+
+
+def options(graph: Graph, optimize: Optimize) -> Mapping[str, list[Choice]]:
+    """By the rule: the kernels among which the memory plan chooses, of layers that have others than the portable one."""
+    if optimize == "size":
+        return {}
+    found = {}
+    for node in graph.nodes:
+        best = fastest(graph, node)
+        if best != PORTABLE:
+            known = candidates(graph, node)
+            found[node.name] = [c for c in known if c.kernel != "wino" or c.groups <= best.groups]
+    return found
 
 
 def simd(graph: Graph, node: Node) -> list[Choice]:

@@ -202,7 +202,8 @@ class CallBuilder:
         """Store an array in flash; returns its C name."""
         name = f"{self.program.prefix}_w_{self.program.identifiers[self.node.name]}_{suffix}"
         comment = f"{self.node.name} {suffix} {layout}"
-        self.program.tables.setdefault(name, Table(name, C_TYPES[str(values.dtype)], values, comment))
+        if all(table.name != name for table in self.program.tables):  # every strip of a layer asks for it
+            self.program.tables.append(Table(name, C_TYPES[str(values.dtype)], values, comment))
         return name
 
     def structure(self, c_type: str, suffix: str, fields: Mapping[str, object]) -> str:
@@ -298,7 +299,7 @@ class ProgramBuilder:
     kernels: KernelTable
     identifiers: Mapping[str, str]
     choices: Mapping[str, Choice]
-    tables: dict[str, Table] = field(default_factory=dict)
+    tables: list[Table] = field(default_factory=list)
     structures: dict[tuple[str, tuple[tuple[str, str], ...]], str] = field(default_factory=dict)
 
 
@@ -338,7 +339,7 @@ def lower(
             for name in names
         )
 
-    tables = tuple(builder.tables.values())
+    tables = tuple(builder.tables)
     structures = tuple(Structure(name, *content) for content, name in builder.structures.items())
     return Program(
         prefix=prefix,

@@ -5,17 +5,18 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from types import MappingProxyType
 from typing import TypeAlias
 
 from ..errors import UserError
-from .choose import Choice, Optimize, choose
+from .choose import PORTABLE, Choice, Optimize, options, priced
 from .formats import Array
 from .frontends import import_model
 from .graph import Graph
 from .kernels import kernel_table
 from .lower import Program, lower
 from .passes import simplify
-from .plan import Goal, MemoryPlan, plan
+from .plan import Goal, arrange
 from .quantize import affine, fixed_point
 from .quantize.affine import AffineScheme
 from .quantize.fixed_point import FixedPoint
@@ -24,6 +25,7 @@ from .requant import Rounding
 
 BITS = {"int16": 16, "int8": 8}
 AFFINE_BITS = {"affine8": 8, "affine16x8": 16}
+NO_CYCLES: Mapping[tuple[str, Choice], float] = MappingProxyType({})
 PLANS: Mapping[Optimize, Goal] = {"speed": "free", "size": "plain", "balanced": "free", "ram": "least"}
 
 Scheme: TypeAlias = FixedPoint | AffineScheme
@@ -76,14 +78,28 @@ def quantize(graph: Graph, calibration: Sequence[Array], scheme: Scheme) -> Grap
     return fixed_point.quantize(graph, calibration, scheme)
 
 
-def plan_memory(
-    graph: Graph, choices: Mapping[str, Choice], optimize: Optimize, limit: int = 0
-) -> MemoryPlan:
-    """The memory plan for the kernels chosen; `limit`: bytes that the arena may have, 0 for as few as the goal asks."""
-    scratch = {name: choice.scratch for name, choice in choices.items()}
-    in_one_row = {name: choice for name, choice in choices.items() if len(graph.tensors[name].shape) == 2}
-    works = {name: choice.work for name, choice in in_one_row.items()}
-    return plan(graph, scratch, works, PLANS[optimize], limit)
+def finish(
+    graph: Graph,
+    kernels: Mapping[str, Sequence[Choice]],
+    prefix: str = "model",
+    optimize: Optimize = "speed",
+    arena_limit: int = 0,
+    cycles: Mapping[tuple[str, Choice], float] = NO_CYCLES,
+) -> Program:
+    """The stages after quantization: which kernels in which order, memory, kernel calls.
+
+    kernels: those that may compute a layer, the portable one alone where there are none. cycles: of a layer by a
+    kernel, where they were measured. arena_limit: bytes that the arena may have; 0: as few as `optimize` asks for.
+    """
+    nodes = {node.name: node for node in graph.nodes}
+    priced_options = {
+        name: [priced(graph, nodes[name], choice, cycles.get((name, choice))) for choice in found]
+        for name, found in kernels.items()
+    }
+    memory = arrange(graph, priced_options, PLANS[optimize], arena_limit)
+    picked = {name: kernels[name][number] for name, number in memory.picks.items()}
+    choices = {name: choice for name, choice in picked.items() if choice != PORTABLE}
+    return lower(graph, memory, kernel_table(), prefix, choices)
 
 
 def compile_graph(
@@ -105,9 +121,7 @@ def compile_graph(
         quantized = frozen.quantized(simplified, calibration, scheme)
     else:
         quantized = simplified if scheme is None else quantize(simplified, calibration, scheme)
-    choices = choose(quantized, optimize)
-    memory = plan_memory(quantized, choices, optimize)
-    program = lower(quantized, memory, kernel_table(), prefix, choices)
+    program = finish(quantized, options(quantized, optimize), prefix, optimize)
     return Compiled(graph, simplified, quantized, program)
 
 

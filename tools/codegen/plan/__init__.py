@@ -4,10 +4,23 @@ offsets: bytes of buffers; layout: buffers of tensors; stream: chains of layers 
 """
 
 from .layout import MemoryPlan, Placement, lay_out, verify
-from .offsets import ALIGNMENT
-from .search import Goal, plan
-from .stream import PLAIN, Strip, Stream, Work
+from .offsets import ALIGNMENT, align
+from .search import Goal, Option, arrange, plan
+from .stream import PLAIN, Stream, Strip, Work
 
 __all__ = [
-    "ALIGNMENT", "PLAIN", "Goal", "MemoryPlan", "Placement", "Stream", "Strip", "Work", "lay_out", "plan", "verify",
-]  # fmt: skip
+    "ALIGNMENT",
+    "PLAIN",
+    "Goal",
+    "MemoryPlan",
+    "Option",
+    "Placement",
+    "Stream",
+    "Strip",
+    "Work",
+    "align",
+    "arrange",
+    "lay_out",
+    "plan",
+    "verify",
+]
