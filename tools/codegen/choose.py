@@ -48,7 +48,7 @@ class Choice:
 
     @property
     def work(self) -> Work:
-        """How the cost of a call depends on its positions, in 1-D: blocks of 4, of 16 with weights transformed for each."""
+        """How the cost of a call depends on its positions in a row."""
         if self.kernel == "wino":
             return Work(16, 16 * self.groups, 5.0)
         return Work(4) if self.kernel == "simd" else PLAIN
@@ -98,7 +98,7 @@ def priced(graph: Graph, node: Node, choice: Choice, cycles: float | None = None
 
 
 def options(graph: Graph, optimize: Optimize) -> Mapping[str, list[Choice]]:
-    """By the rule: the kernels among which the memory plan chooses, of layers that have others than the portable one."""
+    """By the rule: the kernels among which the memory plan chooses, where the portable one is not the best."""
     if optimize == "size":
         return {}
     found = {}
