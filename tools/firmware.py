@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import re
 import shutil
@@ -12,6 +13,7 @@ from pathlib import Path
 from .boards.board import Board
 from .codegen.kernels import runtime_folder
 from .errors import UserError
+from .files import code_key, key_of
 
 CROSS_COMPILER = "arm-none-eabi-gcc"
 
@@ -34,6 +36,12 @@ def require(program: str, package: str) -> None:
         raise UserError(program, "is not on the PATH", f"install it: apt install {package}")
 
 
+def flag_groups() -> dict[str, str]:
+    """The compiler flags of platform/flags.txt by group."""
+    text = (checkout() / "platform" / "flags.txt").read_text(encoding="utf-8")
+    return dict(line.split(": ", 1) for line in text.splitlines() if ": " in line and line[0] != "#")
+
+
 def toolchain() -> Toolchain:
     """The cross compiler's name and version and the flags of platform/flags.txt.
 
@@ -41,10 +49,29 @@ def toolchain() -> Toolchain:
     """
     require(CROSS_COMPILER, "gcc-arm-none-eabi libnewlib-arm-none-eabi")
     output = subprocess.run([CROSS_COMPILER, "--version"], capture_output=True, text=True, check=True).stdout
-    text = (checkout() / "platform" / "flags.txt").read_text(encoding="utf-8")
-    groups = dict(line.split(": ", 1) for line in text.splitlines() if ": " in line and line[0] != "#")
+    groups = flag_groups()
     return Toolchain(
         output.splitlines()[0], " ".join(groups[name] for name in ("optimise", "numeric", "cortex-m4f"))
+    )
+
+
+def machine_key() -> str:
+    """Hash of all that decides what a generated model does on a virtual board: C sources, emulator, compiler.
+
+    Raises UserError when there is no cross compiler.
+    """
+    root = checkout()
+    sources = hashlib.sha256()
+    for folder in ("lib/nn_runtime", "firmware", "boards", "platform", "cmake"):
+        for path in sorted((root / folder).rglob("*")):
+            if path.is_file() and "__pycache__" not in path.parts:
+                sources.update(path.relative_to(root).as_posix().encode() + b"\0" + path.read_bytes())
+    package = __package__ or ""
+    emulator = [f"{package}.boards.{path.stem}" for path in (root / "tools" / "boards").glob("*.py")]
+    return key_of(
+        sources=sources.hexdigest(),
+        code=code_key(*emulator, f"{package}.firmware"),
+        compiler=toolchain().compiler,
     )
 
 

@@ -1,7 +1,7 @@
 """What a network costs on a board: `microai profile`, from an experiment, a model file or a firmware image.
 
 The image runs on the virtual board, which counts cycles block by block; the figures are put together here, printed and
-drawn by report/profile.py, and written as JSON (docs/command_line.md lists the fields).
+drawn by report/profile.py, and written as JSON (docs/profile.md lists the fields).
 """
 
 from __future__ import annotations
@@ -10,7 +10,7 @@ import json
 from collections.abc import Iterable, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -28,14 +28,18 @@ from .codegen.formats import Array
 from .codegen.graph import Graph
 from .codegen.host import pack
 from .codegen.lower import Program
-from .codegen.pipeline import Compiled, Scheme, compile_graph, scheme_for
+from .codegen.pipeline import Chooser, Compiled, Scheme, compile_graph, scheme_for
+from .codegen.plan import plan
 from .codegen.reference import stored
 from .codegen.render import render
 from .errors import UserError
 from .files import write_text
 from .firmware import build_image
 
-VERSION = 1
+if TYPE_CHECKING:
+    from .experiment import Experiment
+
+VERSION = 2
 BUILD = Path("build")
 RANDOM_VECTORS = 32
 MAX_SECONDS = 300.0
@@ -43,13 +47,17 @@ MAX_SECONDS = 300.0
 
 @dataclass(frozen=True)
 class Subject:
-    """An image to profile; `program` and `vector` (one input in the model's format) where it was built here."""
+    """An image to profile; `program` and `vector` (one input in the model's format) where it was built here.
+
+    `scratch`: bytes that the kernels' scratch memory adds to the arena.
+    """
 
     elf: Path
     board: Board
     type: str | None = None
     program: Program | None = None
     vector: bytes | None = None
+    scratch: int = 0
 
 
 @dataclass(frozen=True)
@@ -78,7 +86,8 @@ class Profile:
     """One inference (of an image that is not this project's firmware: its whole run) on a board.
 
     Sizes in bytes; `stack_used` is the high-water mark, `stack_bound` the static bound. `type`, `arena` and `macs` are
-    None where the image does not tell. `blocks`: the most expensive first.
+    None where the image does not tell. `scratch`: by how much `arena`, which includes it, would be smaller if no kernel
+    needed scratch memory. `blocks`: the most expensive first.
     """
 
     board: Board
@@ -91,6 +100,7 @@ class Profile:
     energy: Energy
     footprint: Footprint
     arena: int | None
+    scratch: int
     stack_used: int | None
     stack_bound: StackBound
     share: Share
@@ -121,9 +131,12 @@ def of_graph(
     clock_hz: int,
     folder: Path,
     prefix: str = "model",
+    chooser: Chooser | None = None,
 ) -> Subject:
     """Generate and build an image of a graph in a type; calibration [N, *shape] per input, the first vector is run."""
-    compiled = compile_graph(graph, scheme, calibration if scheme is not None else [], prefix)
+    compiled = compile_graph(
+        graph, scheme, calibration if scheme is not None else [], prefix, chooser=chooser
+    )
     emit(render(compiled.program), folder / "nn_model")
     elf = build_image(folder / "nn_model", board, clock_hz, folder / board.name)
     return built(elf, board, kind, compiled, calibration)
@@ -132,7 +145,10 @@ def of_graph(
 def built(elf: Path, board: Board, kind: str, compiled: Compiled, inputs: Sequence[Array]) -> Subject:
     """An image of a compiled model, to run with the first vector of `inputs`."""
     first = stored(compiled.quantized, [array[:1] for array in inputs])
-    return Subject(elf, board, kind, compiled.program, bytes(pack(list(first), compiled.program.inputs)[0]))
+    program = compiled.program
+    scratch = program.plan.arena_bytes - plan(program.graph).arena_bytes
+    vector = bytes(pack(list(first), program.inputs)[0])
+    return Subject(elf, board, kind, program, vector, max(scratch, 0))
 
 
 def random_inputs(graph: Graph) -> list[Array]:
@@ -171,8 +187,39 @@ def of_experiment(
 
 
 def _untrained(path: Path, overrides: Sequence[str], kind: str, board: Board, model: str | None) -> Subject:
+    from .deploy import goal_of, scheme_of
+    from .selection import Chooser
+
+    settings, name, graph, x = untrained_model(path, overrides, kind, model)
+    return of_graph(
+        graph,
+        scheme_of(settings, kind),
+        kind,
+        [x],
+        board,
+        settings.deploy.clock_hz or board.default_clock_hz,
+        BUILD / name,
+        settings.deploy.prefix,
+        Chooser(goal_of(settings)),
+    )
+
+
+def untrained_model(
+    path: Path, overrides: Sequence[str], kind: str, model: str | None
+) -> tuple[Experiment, str, Graph, Array]:
+    """An experiment and its first (or the named) model with random weights: name, graph, random inputs [N, *shape]."""
     from .codegen.frontends.keras import import_keras
-    from .deploy import scheme_of
+
+    settings, network, x = untrained_experiment(path, overrides, model)
+    chosen = model or settings.models[0].name
+    name = f"{settings.bench.name}/{chosen}/untrained/{kind}"
+    return settings, name, import_keras(network, name), x
+
+
+def untrained_experiment(
+    path: Path, overrides: Sequence[str], model: str | None
+) -> tuple[Experiment, Any, Array]:
+    """An experiment, the `keras.Model` of its first (or the named) model with random weights, random inputs."""
     from .experiment import load_experiment
     from .train.untrained import random_data, untrained
 
@@ -183,17 +230,7 @@ def _untrained(path: Path, overrides: Sequence[str], kind: str, board: Board, mo
             path, f"has no model {model}", f"choose from {', '.join(m.name for m in settings.models)}"
         )
     x = random_data(settings)
-    name = f"{settings.bench.name}/{chosen.name}/untrained"
-    return of_graph(
-        import_keras(untrained(settings, chosen, x), f"{name}/{kind}"),
-        scheme_of(settings, kind),
-        kind,
-        [x],
-        board,
-        settings.deploy.clock_hz or board.default_clock_hz,
-        BUILD / name / kind,
-        settings.deploy.prefix,
-    )
+    return settings, untrained(settings, chosen, x), x
 
 
 # ---- from an image to figures ----
@@ -262,6 +299,7 @@ def _profile(
         energy=energy(subject.board.power, clock_hz, bracket.expected),
         footprint=footprint(image),
         arena=arena,
+        scratch=subject.scratch,
         stack_used=stack_used,
         stack_bound=stack_bound(image),
         share=add([block.share for block in blocks]),
@@ -308,7 +346,7 @@ def by_function(image: Image, blocks: Iterable[BlockCost]) -> list[Cost]:
 
 
 def as_json(p: Profile) -> dict[str, Any]:
-    """The fields that docs/command_line.md lists."""
+    """The fields that docs/profile.md lists."""
     return {
         "version": VERSION,
         "kind": "emulated",
@@ -325,8 +363,8 @@ def as_json(p: Profile) -> dict[str, Any]:
         "energy_uncertainty": p.energy.uncertainty,
         "rom": {"total": p.footprint.rom, "weights": p.footprint.weights, "code": p.footprint.code},
         "ram": {
-            "arena": p.arena or 0,
-            "scratch": 0,
+            "arena": (p.arena or 0) - p.scratch,
+            "scratch": p.scratch,
             "static": p.footprint.ram_static - (p.arena or 0),
             "stack": p.footprint.stack,
             "total": p.footprint.ram,

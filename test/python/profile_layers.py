@@ -42,7 +42,7 @@ def main(kind: str, filters: int, optimize: Optimize) -> None:
         compiled, m = measured(kind, filters, load_board("nucleo_l452re"), CLOCK_HZ, Path(folder), optimize)
     program, cycles = compiled.program, m.cycles[0]
     expected = outputs(compiled.quantized, stored(compiled.quantized, inputs(1)))[0]
-    found = np.frombuffer(m.outputs[0], expected.dtype if kind == "float32" else kind).reshape(expected.shape)
+    found = np.frombuffer(m.outputs[0], program.outputs[0].type.format.dtype).reshape(expected.shape)
     largest = np.abs(found - expected).max()
     print(f"ResNetv1-6 f={filters} {kind}, {optimize}: {cycles} cycles, {cycles / CLOCK_HZ * 1000:.1f} ms,")
     print(f"{cycles / program.macs:.3f} cycles a MAC; ROM {m.footprint.rom}, RAM {m.footprint.ram} (arena")

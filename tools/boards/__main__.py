@@ -72,20 +72,31 @@ def faults(
     board: Annotated[str, typer.Option(help="Name of the board: see the command list.")],
     trials: Annotated[int, typer.Option(min=1, help="How often each kind of fault is tried.")] = 40,
     seed: Annotated[int, typer.Option(help="Of the moments, bytes and bits.")] = 1,
+    fault: Annotated[
+        list[str] | None, typer.Option(help="Only this kind, by its name in faults.py: brown_out, ...")
+    ] = None,
     boards: Boards = None,
 ) -> None:
-    """Disturb inferences on a virtual board and count how they end. Exit code 1 for wrong answers, RAM faults aside."""
+    """Disturb inferences on a virtual board; print how they end. Exit code 1 for wrong answers, RAM faults aside."""
     from .faults import Fault, Outcome, campaign
 
+    names = [kind.name.lower() for kind in Fault]
+    for name in fault or []:
+        if name not in names:
+            raise UserError(f"--fault {name}", "there is no such fault", f"choose from {', '.join(names)}")
     target, image = load_board(board, boards), load_image(elf)
     with connect(image, target, count_cycles=False) as link:
         vector = random.Random(seed).randbytes(link.info().input_bytes)
     wrong = 0
-    for fault in Fault:
-        found = campaign(image, target, vector, fault, trials, seed)
-        counts = ", ".join(f"{outcome.value} {found[outcome]}" for outcome in Outcome)
-        print(f"{fault.value:40} {trials} trials: {counts}", flush=True)
-        wrong += found[Outcome.WRONG] if fault is not Fault.RAM else 0
+    print(f"| fault | trials | {' | '.join(outcome.value for outcome in Outcome)} |")
+    print("|---" * (2 + len(Outcome)) + "|", flush=True)
+    for kind in Fault:
+        if kind.name.lower() not in (fault or names):
+            continue
+        found = campaign(image, target, vector, kind, trials, seed)
+        counts = " | ".join(str(found[outcome] or "") for outcome in Outcome)
+        print(f"| {kind.value} | {trials} | {counts} |", flush=True)
+        wrong += found[Outcome.WRONG] if kind is not Fault.RAM else 0
     if wrong:
         raise UserError(str(elf), f"{wrong} wrong answers were taken for right", "see firmware/PROTOCOL.md")
 

@@ -18,11 +18,13 @@ from .board import Board, Memory
 from .cycles import Instruction, Variant, cost, decode, is_far_target
 from .mmio import Clock
 from .timing import PARTS, CacheShape, FlashPath
-from .untyped import unicorn
+from .untyped import arm, unicorn
 
 uclib: Any = _uclib
 # Instructions that are looked at behind the end of a block: as far as a multiply-accumulate can overlap.
 _AHEAD = 3
+# Bytes from an IT instruction to the last one that belongs to it, at most: itself and three of 4 bytes.
+_MOST_IT = 14
 _CALLBACK = ctypes.CFUNCTYPE(None, ctypes.c_int64, ctypes.c_int64)
 Counts = NDArray[np.int64]
 
@@ -62,7 +64,8 @@ class CycleCounter:
     `slow_ram` are the first and the last address of RAM with wait states, None if there is none.
     `on_decode(instructions)` sees each new block; `on_ram(address, reasons)` each access to RAM that is odd in one
     of the ways native.ODD (not aligned to its size), UNWRITTEN (a read of what was never written), IN_GAP (a write
-    between set_gap()'s limits); `on_limit()` is called when the clock's limit is passed and must stop the emulator.
+    between set_gap()'s limits), and with TOO_DEEP a stack pointer below them, once the block that moved it is
+    over; `on_limit()` is called when the clock's limit is passed and must stop the emulator.
     An exception in any of them stops it too: see `check()`.
     """
 
@@ -109,6 +112,10 @@ class CycleCounter:
             if memory.alias_of is not None and memory.alias_of in board.ram:
                 words[native.ALIAS] = memory.alias_of - memory.origin  # no board here has two
                 self._watch_ram(memory)
+        for place, called in ((native.REG_READ, uclib.uc_reg_read), (native.REG_WRITE, uclib.uc_reg_write)):
+            words[place] = ctypes.cast(called, ctypes.c_void_p).value or 0
+        words[native.ENGINE] = ctypes.cast(uc._uch, ctypes.c_void_p).value or 0
+        words[native.VALUE_AT] = self._state.ctypes.data + 8 * native.VALUE
         self._hook(unicorn.UC_HOOK_BLOCK, native.on_block)
         self._hook(unicorn.UC_HOOK_MEM_READ, native.on_flash_read, flash.origin, flash.end - 1)
         if slow_ram is not None and board.timing.ram is not None:
@@ -131,9 +138,20 @@ class CycleCounter:
         first = self._words[native.WRITTEN] + (offset >> 2)
         self._state[first : first + (offset % 4 + size + 3 >> 2)] = 15
 
+    def forget_written(self) -> None:
+        """RAM has lost its contents."""
+        self._state[self._words[native.WRITTEN] :] = 0
+
     def set_gap(self, start: int, end: int) -> None:
-        """RAM that belongs to nothing."""
+        """RAM that belongs to nothing, between data and the lowest address of the stack."""
         self._words[native.GAP], self._words[native.GAP_END] = start, end
+        self._words[native.STACK_LIMIT] = end
+
+    @property
+    def last_block(self) -> int:
+        """Address of the block whose hook ran last."""
+        block = self._at.get(self._words[native.BLOCK])
+        return 0 if block is None else block.address
 
     def interrupted(self, address: int) -> None:
         """The emulator has stopped in front of `address`: take back what was counted and not executed.
@@ -218,6 +236,13 @@ class CycleCounter:
             self._error = self._error or error
             self._uc.emu_stop()
 
+    def _in_it_block(self, address: int) -> bool:
+        """An IT instruction may lie so near before `address` that what is there belongs to it."""
+        if address - _MOST_IT < self._words[native.FLASH_ORIGIN]:
+            return False
+        before = bytes(self._uc.mem_read(address - _MOST_IT, _MOST_IT))
+        return any(before[i + 1] == 0xBF and before[i] & 0xF for i in range(0, _MOST_IT, 2))
+
     def _decode(self, address: int, size: int) -> None:
         instructions = decode(bytes(self._uc.mem_read(address, size)), address)
         own = len(instructions)
@@ -252,6 +277,11 @@ class CycleCounter:
         words[record + native.BLOCK_ADDRESS] = address
         words[record + native.BLOCK_SIZE] = size
         words[record + native.BLOCK_COST] = block.cycles * PARTS
+        is_conditional = self._in_it_block(address) or any(
+            i.is_conditional and i.kind in ("loads", "stores") for i in block.instructions
+        )
+        moves_sp = any(arm.ARM_REG_SP in i.writes for i in block.instructions)
+        words[record + native.BLOCK_FLAGS] = native.CONDITIONAL * is_conditional + native.MOVES_SP * moves_sp
         words[native.INDEX + (address - words[native.FLASH_ORIGIN] >> 1)] = record
         self.blocks[number] = block
         self._at[record] = block

@@ -82,6 +82,7 @@ class Instruction:
     reads: frozenset[int]
     writes: frozenset[int]
     is_branch: bool
+    is_conditional: bool = False
 
     @property
     def is_fp(self) -> bool:
@@ -140,7 +141,9 @@ def _instruction(insn: Any) -> Instruction:
         needs = reads & {r for m in memory for r in (m.base, m.index)}
     is_branch = name in ("b", "bl", "blx", "bx", "cbz", "cbnz", "tbb", "tbh") or arm.ARM_REG_PC in writes
     loaded = registers[0] if name in _INT_LOADS and not is_branch else 0
-    return Instruction(insn.address, insn.size, name, words, loaded, needs, reads, writes, is_branch)
+    return Instruction(
+        insn.address, insn.size, name, words, loaded, needs, reads, writes, is_branch, insn.cc in _CONDITIONS
+    )
 
 
 def _is_double(register: int) -> bool:

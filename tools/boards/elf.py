@@ -6,6 +6,7 @@ import bisect
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
+from typing import Any
 
 from elftools.common.exceptions import ELFError
 from elftools.elf.elffile import ELFFile
@@ -101,6 +102,36 @@ def load_image(path: Path) -> Image:
         ) from None
 
 
+# Build attributes of the ABI for the Arm architecture (addenda32): what a Cortex-M4F runs. Architectures v7, v6-M,
+# v6S-M and v7E-M, profile M, no FPU or VFPv4-D16.
+_ARCHITECTURES, _PROFILE, _FPUS = (10, 11, 12, 13), ord("M"), (0, 6)
+
+
+def _check_core(path: Path, elf: ELFFile) -> None:
+    """Raise UserError for a program that says it is for a core that a Cortex-M4F cannot stand in for."""
+    section: Any = elf.get_section_by_name(".ARM.attributes")
+    if section is None:
+        return
+    told = {
+        attribute.tag: attribute.value
+        for vendor in section.iter_subsections()
+        for scope in vendor.iter_subsubsections()
+        for attribute in scope.iter_attributes()
+    }
+    for tag, good in (
+        ("TAG_CPU_ARCH", _ARCHITECTURES),
+        ("TAG_CPU_ARCH_PROFILE", (_PROFILE,)),
+        ("TAG_FP_ARCH", _FPUS),
+    ):
+        if tag in told and told[tag] not in good:
+            cpu = told.get("TAG_CPU_NAME", "another core")
+            raise UserError(
+                path,
+                f"is for {cpu} ({tag.removeprefix('TAG_').lower()} {told[tag]}), not for a Cortex-M4F",
+                "build it with -mcpu=cortex-m4 -mfpu=fpv4-sp-d16",
+            )
+
+
 def _read(path: Path, elf: ELFFile) -> Image:
     if elf["e_machine"] != "EM_ARM" or elf.elfclass != 32 or not elf.little_endian:
         raise UserError(
@@ -108,6 +139,7 @@ def _read(path: Path, elf: ELFFile) -> Image:
         )
     if elf["e_type"] != "ET_EXEC":
         raise UserError(path, "is not a linked program", "give the .elf file that the linker wrote")
+    _check_core(path, elf)
     segments = tuple(
         Segment(s["p_paddr"], s.data())
         for s in elf.iter_segments()

@@ -1,8 +1,8 @@
-"""What happens when things go wrong: a noisy line, a reset, a bit of RAM that flips.
+"""What happens when things go wrong: a noisy line, a reset, a brown-out, a bit of RAM that flips.
 
 `campaign` repeats one request under one kind of fault and counts how it ended. The protocol must make of every fault of
-the line and of every reset a right answer or an error; a flipped bit of RAM may change the answer, as nothing
-on these chips notices it.
+the line, every reset and every brown-out a right answer or an error. A flipped bit of RAM may change an answer, which
+nothing on these chips notices; two answers in a row that agree (DeviceLink.run_confirmed) are the way to be sure.
 """
 
 from __future__ import annotations
@@ -11,20 +11,26 @@ import enum
 import random
 from collections import Counter
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 
 from ..errors import UserError
+from . import protocol
 from .board import Board
 from .elf import Image, load_image
 from .link import DeviceLink, VirtualPort
+from .mmio import BoardFault, LimitReached
+from .protocol import Frame, Request
 from .uart import SerialLine
 from .virtual import VirtualBoard
 
 # Asks of an empty line, of about 50 us each, that a delayed byte takes at most.
 _LONGEST_DELAY = 60
-# Bytes of the frames around a vector and its answer, about; and seconds on the host after which a board hangs.
+# Bytes of the frames around a vector and its answer, about.
 _FRAMES = 24
-_PATIENCE = 20.0
+# A board that runs on for so many times as long as one request takes has hung; without counted cycles, for so many
+# seconds on the host.
+_PATIENCE, _PATIENCE_SECONDS = 4, 60.0
 
 
 class Fault(enum.Enum):
@@ -35,15 +41,22 @@ class Fault(enum.Enum):
     FLIP = "a bit of a byte flips"
     DELAY = "the rest of the request comes late"
     RESET = "reset at any moment"
+    BROWN_OUT = "brown-out between two bytes of the request"
     RAM = "a bit of RAM flips at any moment"
+    RAM_CONFIRMED = "the same, until two answers agree"
 
 
 class Outcome(enum.Enum):
-    """How a request ended."""
+    """How a request ended. HUNG: the firmware gave no answer and ran on; on a real port the host gives up in time.
+
+    STOPPED: a trap of the virtual board, for what the chip would not notice.
+    """
 
     RIGHT = "right"
     RETRIED = "right after asking again"
-    REPORTED = "reported"
+    REPORTED = "error reported"
+    HUNG = "no answer"
+    STOPPED = "trapped"
     WRONG = "wrong"
 
 
@@ -96,8 +109,10 @@ class NoisyLine(SerialLine):
 class DisturbedPort(VirtualPort):
     """A port whose board is disturbed once, `after` cycles after a request was sent."""
 
-    def __init__(self, board: VirtualBoard, after: int, disturb: Callable[[], None]) -> None:
-        super().__init__(board, _PATIENCE)
+    def __init__(
+        self, board: VirtualBoard, after: int, disturb: Callable[[], None], max_cycles: int | None = None
+    ) -> None:
+        super().__init__(board, _PATIENCE_SECONDS, max_cycles)
         self._after: int | None = after
         self._disturb = disturb
 
@@ -109,44 +124,77 @@ class DisturbedPort(VirtualPort):
         return super().read(timeout)
 
 
+class BrownOutPort(VirtualPort):
+    """A port whose board loses its supply when `position` bytes of the first request have come.
+
+    The other bytes come when it has started again, if `rest_comes`; else they are lost.
+    """
+
+    def __init__(self, board: VirtualBoard, position: int, rest_comes: bool, rng: random.Random) -> None:
+        super().__init__(board, _PATIENCE_SECONDS)
+        self._position: int | None = position
+        self._rest_comes = rest_comes
+        self._rng = rng
+
+    def write(self, data: bytes) -> None:
+        """Send; the first time in two pieces."""
+        position, self._position = self._position, None
+        if position is None:
+            super().write(data)
+            return
+        super().write(data[:position])
+        self.board.run(max_seconds=_PATIENCE_SECONDS)
+        self.board.brown_out(self._rng)
+        if self._rest_comes:
+            super().write(data[position:])
+
+
 def campaign(
     elf: Path | Image, board: Board, vector: bytes, fault: Fault, trials: int, seed: int = 1
 ) -> Counter[Outcome]:
-    """RUN with `vector`, `trials` times, each on a fresh board with one fault at a random moment."""
+    """RUN with `vector`, `trials` times, each on a fresh board with one fault at a random moment.
+
+    The positions of brown-outs are spread evenly: as many trials as the request has bytes try each of them.
+    """
     image = elf if isinstance(elf, Image) else load_image(elf)
     machine = VirtualBoard(board, image)
     with DeviceLink(VirtualPort(machine)) as link:
         good = link.run(vector).output
     rng = random.Random(seed)
     length = machine.clock.cycles
-    return Counter(_trial(image, board, vector, fault, rng, length, good) for _ in range(trials))
+    outcomes: Counter[Outcome] = Counter()
+    for trial in range(trials):
+        if fault is Fault.BROWN_OUT:
+            last = len(protocol.encode(Frame(Request.RUN, 1, vector))) - 1
+            position = 1 + trial * (last - 1) // max(trials - 1, 1)
+            machine = VirtualBoard(board, image, count_cycles=False, deliver_faults=True)
+            port: VirtualPort = BrownOutPort(machine, position, trial % 2 == 0, rng)
+        elif fault in (Fault.RESET, Fault.RAM, Fault.RAM_CONFIRMED):
+            machine = VirtualBoard(board, image, deliver_faults=True)
+            disturb = machine.reset if fault is Fault.RESET else partial(_flip, machine, image, rng)
+            port = DisturbedPort(machine, rng.randrange(1, length), disturb, _PATIENCE * length)
+        else:
+            # Somewhere in the request or in its answer.
+            line = NoisyLine(fault, rng.randrange(1, len(vector) + len(good) + _FRAMES), rng)
+            machine = VirtualBoard(board, image, deliver_faults=True, line=line)
+            port = VirtualPort(machine, _PATIENCE_SECONDS, _PATIENCE * length)
+        outcomes[_outcome(port, image, vector, good, fault is Fault.RAM_CONFIRMED)] += 1
+    return outcomes
 
 
-def _trial(
-    image: Image,
-    board: Board,
-    vector: bytes,
-    fault: Fault,
-    rng: random.Random,
-    length: int,
-    good: bytes,
-) -> Outcome:
-    # A fault of the line is somewhere in the request or in its answer.
-    of_line = fault not in (Fault.RESET, Fault.RAM)
-    line = NoisyLine(fault, rng.randrange(1, len(vector) + len(good) + _FRAMES), rng) if of_line else None
-    machine = VirtualBoard(board, image, deliver_faults=True, line=line)
-    disturb = {Fault.RESET: machine.reset, Fault.RAM: lambda: _flip(machine, image, rng)}.get(fault)
-    port = VirtualPort(machine, _PATIENCE)
-    if disturb is not None:
-        port = DisturbedPort(machine, rng.randrange(1, length), disturb)
+def _outcome(port: VirtualPort, image: Image, vector: bytes, good: bytes, confirm: bool) -> Outcome:
     with DeviceLink(port, image) as link:
         try:
-            output = link.run(vector).output
+            output = (link.run_confirmed(vector) if confirm else link.run(vector)).output
+        except LimitReached:
+            return Outcome.HUNG
+        except BoardFault:
+            return Outcome.STOPPED
         except UserError:
             return Outcome.REPORTED
     if output != good:
         return Outcome.WRONG
-    return Outcome.RIGHT if link.asked == 1 else Outcome.RETRIED
+    return Outcome.RIGHT if link.asked == 1 and link.confirmations <= 1 else Outcome.RETRIED
 
 
 def _flip(machine: VirtualBoard, image: Image, rng: random.Random) -> None:

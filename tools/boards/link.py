@@ -101,19 +101,20 @@ class SerialPort:
 class VirtualPort:
     """The line of a virtual board in this process. Nothing waits: reading runs the board until it waits itself.
 
-    `max_seconds` limits how long the board may run on the host without waiting for input.
+    `max_seconds` limits how long the board may run on the host without waiting for input, `max_cycles` how many cycles.
     """
 
-    def __init__(self, board: VirtualBoard, max_seconds: float = 300) -> None:
+    def __init__(self, board: VirtualBoard, max_seconds: float = 300, max_cycles: int | None = None) -> None:
         self.name = f"virtual {board.board.name}"
         self.board = board
         self._max_seconds = max_seconds
+        self._max_cycles = max_cycles
 
     def write(self, data: bytes) -> None:
         self.board.line.send(data)
 
     def read(self, timeout: float) -> bytes:
-        stop = self.board.run(max_seconds=self._max_seconds)
+        stop = self.board.run(self._max_cycles, self._max_seconds)
         data = self.board.line.take()
         if stop is Stop.HALTED and not data:
             raise UserError(
@@ -132,9 +133,9 @@ class DeviceLink:
     """Requests to the firmware and their answers.
 
     `image` names functions in fault reports. `timeout` is what the device may take for one run of the model,
-    in seconds. A damaged or lost frame is asked for again, `retries` times (`asked` is how often the last
-    request was sent). All requests raise UserError when no good answer comes and DeviceFault when the firmware
-    crashes.
+    in seconds. A damaged or lost frame is asked for again, `retries` times (`asked` is how often the last request was
+    sent, `confirmations` how many runs `run_confirmed` took after the first). All requests raise UserError when no
+    good answer comes and DeviceFault when the firmware crashes.
     """
 
     def __init__(
@@ -146,6 +147,7 @@ class DeviceLink:
         self._retries = retries
         self._seq = 0
         self.asked = 0
+        self.confirmations = 0
         self._decoder = protocol.Decoder()
 
     def __enter__(self) -> DeviceLink:
@@ -170,6 +172,24 @@ class DeviceLink:
     def run(self, inputs: bytes) -> protocol.Run:
         """Run the model once on all its inputs, in order, in the model's number format."""
         return self._ask(Request.RUN, inputs, protocol.Run.parse)[0]
+
+    def run_confirmed(self, inputs: bytes) -> protocol.Run:
+        """Run the model until two answers in a row agree: what happens to RAM by chance does not happen twice.
+
+        Raises UserError when `retries` + 2 runs bring no two such answers.
+        """
+        last = self.run(inputs)
+        for confirmations in range(1, self._retries + 2):
+            self.confirmations = confirmations
+            run = self.run(inputs)
+            if run.output == last.output:
+                return run
+            last = run
+        raise UserError(
+            self.port.name,
+            f"gave another answer to the same input each time ({self._retries + 2} runs)",
+            "is its RAM or its supply damaged?",
+        )
 
     def bench(self, inputs: bytes, runs: int) -> protocol.Bench:
         """Run the model `runs` times (1..65535)."""

@@ -12,6 +12,10 @@ class BoardFault(UserError):
     """The firmware did what the board does not allow or what its model does not know: where, what, how to go on."""
 
 
+class LimitReached(BoardFault):
+    """The firmware did not stop within the time that it was given: it loops, perhaps."""
+
+
 class AccessError(Exception):
     """An access that a peripheral refuses; the virtual board adds the place and makes it a BoardFault."""
 

@@ -45,10 +45,15 @@ RAM_ORIGIN, WRITTEN = (
     21,
 )  # RAM, and where the notes of what has been written start: a word for each four bytes
 GAP, GAP_END = 22, 23  # RAM between data and stack, which belongs to nothing
-ON_RAM = 24  # address of a function (address, ODD + UNWRITTEN + IN_GAP); ODD reads of flash are told too
+ON_RAM = 24  # address of a function (address, ODD + UNWRITTEN + IN_GAP + TOO_DEEP); ODD reads of flash are told too
 RAM_SIZE, ALIAS = 25, 26  # an alias of RAM lies so many bytes below what it shows
-ODD, UNWRITTEN, IN_GAP = 1, 2, 4
-CACHES = 32
+ODD, UNWRITTEN, IN_GAP, TOO_DEEP = 1, 2, 4, 8
+# To reach the core's registers from a hook: Unicorn's engine, its uc_reg_read and uc_reg_write, and a word for a value.
+ENGINE, REG_READ, REG_WRITE, VALUE, VALUE_AT = 27, 28, 29, 30, 31
+XPSR_ID, SP_ID = 120, 12  # UC_ARM_REG_XPSR, UC_ARM_REG_SP
+IT_BITS = 0x0600FC00
+STACK_LIMIT = 32  # the lowest stack pointer that is allowed; 0: not known
+CACHES = 40
 # A cache: ways, sets, pieces a line (as shift), use counter, place used last; then tag, valid pieces, last use a place.
 CACHE_WAYS, CACHE_SETS, CACHE_LINE_SHIFT, CACHE_TICK = 0, 1, 2, 3
 CACHE_HEAD, PLACE_WORDS, MOST_LINES = 8, 3, 1024
@@ -57,7 +62,11 @@ BLOCKS = CACHES + 2 * CACHE_WORDS
 # A block: cost in parts, size, times run, times entered by a taken branch, waits and misses of fetch, data and RAM.
 BLOCK_ADDRESS, BLOCK_SIZE, BLOCK_COST, BLOCK_RUNS, BLOCK_TAKEN = 0, 1, 2, 3, 4
 BLOCK_FETCH_WAIT, BLOCK_FETCH_MISSES, BLOCK_DATA_WAIT, BLOCK_DATA_MISSES, BLOCK_RAM_WAIT = 5, 6, 7, 8, 9
-BLOCK_WORDS, MOST_BLOCKS = 10, 1 << 14
+BLOCK_FLAGS = (
+    10  # CONDITIONAL: it may have loads or stores in an IT block; MOVES_SP: it changes the stack pointer
+)
+CONDITIONAL, MOVES_SP = 1, 2
+BLOCK_WORDS, MOST_BLOCKS = 11, 1 << 14
 INDEX = BLOCKS + BLOCK_WORDS * MOST_BLOCKS
 # Then one word for each halfword of flash: the record of the block that starts there, or 0.
 
@@ -73,6 +82,33 @@ def _call(_context: Any, function: Any, address: Any, size: Any) -> Any:
         return context.get_dummy_value()
 
     return types.void(types.int64, types.int64, types.int64), generate
+
+
+@intrinsic
+def _call3(_context: Any, function: Any, first: Any, second: Any, third: Any) -> Any:
+    """Call a C function of three arguments, each of at most 64 bits, by its address; its result is not used."""
+
+    def generate(context: Any, builder: Any, _signature: Any, arguments: Any) -> Any:
+        kind = ir.FunctionType(ir.VoidType(), [ir.IntType(64)] * 3)
+        builder.call(builder.inttoptr(arguments[0], kind.as_pointer()), arguments[1:])
+        return context.get_dummy_value()
+
+    return types.void(types.int64, types.int64, types.int64, types.int64), generate
+
+
+@numba.njit(cache=True)
+def leave_it(s: Any) -> None:
+    """To be called at the end of each hook of a load or store: mends what Unicorn 2.1 leaves behind in an IT block.
+
+    It stores the IT state for the hook and does not clear it: the blocks that follow would run as if they were inside
+    that IT block, a loop for ever where its last branch or count is left out. While a block runs, the stored state
+    is of no use to the emulator (docs/virtual_boards.md).
+    """
+    if s[s[BLOCK] + BLOCK_FLAGS] & CONDITIONAL:
+        _call3(s[REG_READ], s[ENGINE], XPSR_ID, s[VALUE_AT])
+        if s[VALUE] & IT_BITS:
+            s[VALUE] &= ~IT_BITS
+            _call3(s[REG_WRITE], s[ENGINE], XPSR_ID, s[VALUE_AT])
 
 
 @numba.njit(cache=True)
@@ -122,7 +158,13 @@ def fetch(s: Any, piece: int, now: int) -> int:
 
 @numba.njit(cache=True)
 def enter(s: Any, address: int, size: int) -> None:
-    """A block starts."""
+    """A block starts. The one before may have moved the stack pointer, too far down perhaps."""
+    if s[STACK_LIMIT] and s[s[BLOCK] + BLOCK_FLAGS] & MOVES_SP:
+        s[VALUE] = 0
+        _call3(s[REG_READ], s[ENGINE], SP_ID, s[VALUE_AT])
+        if s[VALUE] < s[STACK_LIMIT]:
+            _call(s[ON_RAM], s[VALUE], TOO_DEEP)
+            return
     block = 0
     if s[FLASH_ORIGIN] <= address < s[FLASH_END]:
         index = INDEX + (address - s[FLASH_ORIGIN] >> 1)
@@ -180,7 +222,9 @@ def on_block(_uc: Any, address: int, size: int, state: Any) -> None:
 @numba.cfunc("void(voidptr, int32, uint64, int32, int64, CPointer(int64))", cache=True)
 def on_flash_read(_uc: Any, _kind: int, address: int, size: int, _value: int, state: Any) -> None:
     """Hook of loads from flash."""
-    read_flash(numba.carray(state, INDEX), numba.int64(address), numba.int64(size))
+    s = numba.carray(state, INDEX)
+    read_flash(s, numba.int64(address), numba.int64(size))
+    leave_it(s)
 
 
 @numba.njit(cache=True)
@@ -207,13 +251,17 @@ def use_ram(s: Any, is_write: bool, address: int, size: int) -> None:
 @numba.cfunc("void(voidptr, int32, uint64, int32, int64, CPointer(int64))", cache=True)
 def on_ram_read(_uc: Any, _kind: int, address: int, size: int, _value: int, state: Any) -> None:
     """Hook of loads from RAM."""
-    use_ram(numba.carray(state, INDEX), False, numba.int64(address), numba.int64(size))
+    s = numba.carray(state, INDEX)
+    use_ram(s, False, numba.int64(address), numba.int64(size))
+    leave_it(s)
 
 
 @numba.cfunc("void(voidptr, int32, uint64, int32, int64, CPointer(int64))", cache=True)
 def on_ram_write(_uc: Any, _kind: int, address: int, size: int, _value: int, state: Any) -> None:
     """Hook of stores to RAM."""
-    use_ram(numba.carray(state, INDEX), True, numba.int64(address), numba.int64(size))
+    s = numba.carray(state, INDEX)
+    use_ram(s, True, numba.int64(address), numba.int64(size))
+    leave_it(s)
 
 
 @numba.cfunc("void(voidptr, int32, uint64, int32, int64, CPointer(int64))", cache=True)
@@ -222,3 +270,4 @@ def on_slow_ram(_uc: Any, _kind: int, _address: int, _size: int, _value: int, st
     s = numba.carray(state, INDEX)
     s[TIME] += s[SLOW_WAIT]
     s[s[BLOCK] + BLOCK_RAM_WAIT] += s[SLOW_WAIT]
+    leave_it(s)

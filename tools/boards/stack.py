@@ -1,9 +1,12 @@
 """The deepest stack that an image can need, from its call graph; and whether a heap is linked.
 
-Frames are what the compiler says (-fstack-usage, .su files beside the image's objects); for functions of
-libraries, which have none, what their instructions take off the stack pointer. Calls are read from the image's
+A frame is what a function's instructions take off the stack pointer on the deepest way through them, or the most that
+the compiler says of a function of that name (-fstack-usage, .su files beside the image's objects) where it says
+something else. Calls are read from the image's
 instructions; a call through a pointer may reach every function whose address is stored in flash outside the
-vector table. No interrupt is enabled in this project's firmware: the bound starts at the reset handler.
+vector table. A jump through a register is a call too, where a function leaves with it; one that still has
+things on the stack cannot leave (they would be lost): it jumps within itself, as into an unrolled loop.
+No interrupt is enabled in this project's firmware: the bound starts at the reset handler.
 """
 
 from __future__ import annotations
@@ -11,9 +14,10 @@ from __future__ import annotations
 import bisect
 import itertools
 import struct
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 from elftools.elf.elffile import ELFFile
 from elftools.elf.sections import SymbolTableSection
@@ -23,6 +27,8 @@ from .elf import Image, Symbol
 from .untyped import arm
 
 _VECTORS = 16
+# No frame is so large: more RAM than any of the boards has.
+_DEEPEST = 1 << 20
 _HEAP = {
     "malloc",
     "calloc",
@@ -69,7 +75,7 @@ def stack_bound(image: Image) -> StackBound:
     code = _Code(image)
     pointed = {word & ~1 for word in words[_VECTORS:] if word & 1} & functions.keys()
     graph = {
-        address: _function(symbol, code, functions, told.get(symbol.name))
+        address: _function(symbol, code, functions, told.get(symbol.name, set()))
         for address, symbol in functions.items()
     }
     try:
@@ -78,6 +84,16 @@ def stack_bound(image: Image) -> StackBound:
         names = " -> ".join(functions[address].name for address in error.path)
         return StackBound(None, (), f"recursion: {names}")
     return StackBound(size, tuple(functions[address].name for address in path))
+
+
+def calls(image: Image) -> dict[Symbol, frozenset[Symbol]]:
+    """The functions that each function of an image calls by name; calls through pointers are left out."""
+    functions = {symbol.address: symbol for symbol in image.symbols if symbol.is_function and symbol.size}
+    code = _Code(image)
+    return {
+        symbol: frozenset(functions[address] for address in _function(symbol, code, functions, set()).calls)
+        for symbol in functions.values()
+    }
 
 
 class _Recursion(Exception):
@@ -113,14 +129,14 @@ def _words(image: Image) -> list[int]:
     return words
 
 
-def _stack_usage(folder: Path) -> dict[str, int]:
-    """Frames by function name; the largest where several files have a function of that name."""
-    frames: dict[str, int] = {}
+def _stack_usage(folder: Path) -> dict[str, set[int]]:
+    """Frames by function name: several files may have a function of that name."""
+    frames: dict[str, set[int]] = {}
     for path in folder.rglob("*.su"):
         for line in path.read_text(encoding="utf-8", errors="replace").splitlines():
             place, size, _ = line.split("\t")
             name = place.rsplit(":", 1)[-1]
-            frames[name] = max(frames.get(name, 0), int(size))
+            frames.setdefault(name, set()).add(int(size))
     return frames
 
 
@@ -161,27 +177,117 @@ class _Code:
         return b""
 
 
-def _function(symbol: Symbol, code: _Code, functions: dict[int, Symbol], told: int | None) -> _Function:
+def _function(symbol: Symbol, code: _Code, functions: dict[int, Symbol], told: set[int]) -> _Function:
     calls: set[int] = set()
     indirect = False
-    taken = 0
-    for insn in code.instructions(symbol):
-        name = insn.mnemonic.split(".")[0]
-        operands = insn.operands
-        registers = [o.reg for o in operands if o.type == arm.ARM_OP_REG]
-        target = operands[-1].imm & ~1 if operands and operands[-1].type == arm.ARM_OP_IMM else None
-        is_jump = insn.id in (arm.ARM_INS_B, arm.ARM_INS_BL, arm.ARM_INS_BLX, arm.ARM_INS_BX)
-        if is_jump and target is not None:
+    instructions = code.instructions(symbol)
+    depths = _depths(symbol, instructions)
+    for insn in instructions:
+        target = _target(insn)
+        if target is not None:
             if target in functions and (target != symbol.address or insn.id == arm.ARM_INS_BL):
                 calls.add(target)
-        elif is_jump and registers and registers[0] != arm.ARM_REG_LR:
+        elif insn.id == arm.ARM_INS_BLX or (_is_computed(insn) and depths[insn.address] == 0):
             indirect = True
-        elif name in ("push", "vpush"):
-            taken += sum(8 if arm.ARM_REG_D0 <= r <= arm.ARM_REG_D31 else 4 for r in registers)
-        elif name in ("sub", "subw") and registers[:1] == [arm.ARM_REG_SP] and target is not None:
-            taken += operands[-1].imm
-        elif name in ("str", "strd") and insn.writeback and operands[-1].mem.base == arm.ARM_REG_SP:
-            taken += max(-operands[-1].mem.disp, 0)
-        elif name == "stmdb" and registers[:1] == [arm.ARM_REG_SP]:
-            taken += 4 * (len(registers) - 1)
-    return _Function(taken if told is None else told, frozenset(calls), indirect)
+    deepest = max((depths[i.address] + max(_pushed(i), 0) for i in instructions), default=0)
+    frame = deepest if deepest in told else max(told | {deepest})
+    return _Function(frame, frozenset(calls), indirect)
+
+
+_BRANCHES = (
+    arm.ARM_INS_B,
+    arm.ARM_INS_BL,
+    arm.ARM_INS_BLX,
+    arm.ARM_INS_BX,
+    arm.ARM_INS_CBZ,
+    arm.ARM_INS_CBNZ,
+)
+
+
+def _target(insn: Any) -> int | None:
+    """Where a branch to a known place goes."""
+    if insn.id not in _BRANCHES or insn.operands[-1].type != arm.ARM_OP_IMM:
+        return None
+    return cast(int, insn.operands[-1].imm) & ~1
+
+
+def _is_computed(insn: Any) -> bool:
+    """A jump, not a call, to what a register or a word of a table says; a return is none."""
+    first: Any = insn.operands[0] if insn.operands else None
+    if insn.id == arm.ARM_INS_BX:
+        return first is not None and first.reg != arm.ARM_REG_LR
+    if insn.id in (arm.ARM_INS_TBB, arm.ARM_INS_TBH):
+        return True
+    return (
+        insn.id in (arm.ARM_INS_MOV, arm.ARM_INS_ADD, arm.ARM_INS_LDR)
+        and first is not None
+        and first.type == arm.ARM_OP_REG
+        and first.reg == arm.ARM_REG_PC
+        and not _pushed(insn)
+    )
+
+
+def _pushed(insn: Any) -> int:
+    """Bytes that an instruction puts on the stack; negative: takes from it."""
+    name = insn.mnemonic.split(".")[0]
+    operands = insn.operands
+    registers = [o.reg for o in operands if o.type == arm.ARM_OP_REG]
+    size = sum(8 if arm.ARM_REG_D0 <= r <= arm.ARM_REG_D31 else 4 for r in registers)
+    on_sp = registers[:1] == [arm.ARM_REG_SP]
+    if name.startswith(("push", "vpush")):
+        return size
+    if name.startswith(("pop", "vpop")):
+        return -size
+    if name.startswith("stmdb") and on_sp and insn.writeback:
+        return size - 4
+    if name.startswith("ldm") and on_sp and insn.writeback:
+        return 4 - size
+    if on_sp and operands[-1].type == arm.ARM_OP_IMM and name.startswith(("sub", "add")):
+        return cast(int, operands[-1].imm) * (1 if name.startswith("sub") else -1)
+    memory = next((o.mem for o in operands if o.type == arm.ARM_OP_MEM), None)
+    if insn.writeback and memory is not None and memory.base == arm.ARM_REG_SP:
+        # Behind the address ([sp], #8) capstone has the step as the displacement too.
+        return -cast(int, memory.disp)
+    return 0
+
+
+def _depths(symbol: Symbol, instructions: Sequence[Any]) -> dict[int, int]:
+    """Bytes that the function has on the stack before each of its instructions, the most of all ways there.
+
+    Where a computed jump goes is not known: what no other way reaches is taken to be as deep as the deepest of them.
+    """
+    by_address = {insn.address: insn for insn in instructions}
+    depths: dict[int, int] = {}
+    jumped = 0
+    work = [(symbol.address, 0)]
+    while True:
+        while work:
+            address, depth = work.pop()
+            insn = by_address.get(address)
+            # Deeper than any frame: a loop that pushes, which has no bound; the call graph's sum shows it.
+            if insn is None or depth <= depths.get(address, -1) or depth > _DEEPEST:
+                continue
+            depths[address] = depth
+            if _is_computed(insn):
+                jumped = max(jumped, depth)
+            target, always = _target(insn), insn.cc in (arm.ARM_CC_AL, arm.ARM_CC_INVALID)
+            calls = insn.id in (arm.ARM_INS_BL, arm.ARM_INS_BLX)
+            if target is not None and not calls:
+                work.append((target, depth))
+            leaves = _is_computed(insn) or _returns(insn) or insn.id == arm.ARM_INS_B
+            if not (leaves and always):
+                step = _pushed(insn) if not _returns(insn) else 0
+                # A conditional pop may not happen.
+                work.append((address + insn.size, max(depth + (step if always else max(step, 0)), 0)))
+        left = min(by_address.keys() - depths.keys(), default=None)
+        if left is None:
+            return depths
+        work.append((left, jumped))
+
+
+def _returns(insn: Any) -> bool:
+    if insn.id == arm.ARM_INS_BX:
+        return bool(insn.operands[0].reg == arm.ARM_REG_LR)
+    return _pushed(insn) < 0 and any(
+        o.type == arm.ARM_OP_REG and o.reg == arm.ARM_REG_PC for o in insn.operands
+    )

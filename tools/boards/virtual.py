@@ -24,6 +24,7 @@ from .cortex_m import (
     CFSR_IBUSERR,
     CFSR_INVSTATE,
     CFSR_PRECISERR,
+    CFSR_UNALIGNED,
     CFSR_UNDEFINSTR,
     HFSR_DEBUGEVT,
     NAMES,
@@ -31,7 +32,7 @@ from .cortex_m import (
 )
 from .cycles import DISASSEMBLER, Instruction
 from .elf import Image, load_image
-from .mmio import AccessError, BoardFault, Bus, Clock, Peripheral
+from .mmio import AccessError, BoardFault, Bus, Clock, LimitReached, Peripheral
 from .uart import SerialLine
 from .untyped import arm, unicorn
 from .untyped import registers as regs
@@ -49,6 +50,8 @@ _WFI = (b"\x30\xbf", b"\xaf\xf3\x03\x80")
 _EXCEPTION_ENTRY_CYCLES = 12
 # These need addresses that are multiples of 4 (ARMv7-M A3.2.1).
 _ALIGNED = ("ldm", "stm", "ldrd", "strd", "vldr", "vstr", "vldm", "vstm", "push", "pop", "vpush", "vpop")
+# Pieces of RAM that keep or lose their contents in a brown-out, bytes.
+_FORGOTTEN = 64
 # What a stack is taken to be in an image without symbols.
 _UNKNOWN_STACK = 4096
 _CORE = (
@@ -90,6 +93,7 @@ class _Request(enum.Enum):
     SECONDS = enum.auto()
     CYCLES = enum.auto()
     EXCEPTION = enum.auto()
+    UNALIGNED = enum.auto()
 
 
 class VirtualBoard:
@@ -125,6 +129,7 @@ class VirtualBoard:
         self._off = False
         self._pausing = False
         self._bad: tuple[int, int, int] = (0, 0, 0)
+        self._unaligned = ""
         self._uc = unicorn.Uc(unicorn.UC_ARCH_ARM, unicorn.UC_MODE_THUMB | unicorn.UC_MODE_MCLASS)
         self._uc.ctl_set_cpu_model(regs.UC_CPU_ARM_CORTEX_M4)
         self._map_memories()
@@ -153,7 +158,9 @@ class VirtualBoard:
             )
             self._describe_ram(self.cycle_counter)
             # A hook on a load makes the emulator set the PC right inside a block: CYCCNT is exact with it.
-            self._uc.hook_add(unicorn.UC_HOOK_MEM_READ, lambda *_: None, begin=0xE0001004, end=0xE0001007)
+            self._uc.hook_add(
+                unicorn.UC_HOOK_MEM_READ, lambda *_: self._leave_it(), begin=0xE0001004, end=0xE0001007
+            )
         self._after_reset = self._uc.context_save()
         self._reset()
 
@@ -190,17 +197,16 @@ class VirtualBoard:
                     self.reset()
                 elif request is _Request.EXCEPTION:
                     self._unexpected_exception()
-                elif request is _Request.SECONDS:
-                    self._fault(
-                        f"is still running after {max_seconds:g} s", "it loops here, or needs a higher limit"
+                elif request is _Request.UNALIGNED:
+                    self._hard_fault(
+                        self._unaligned, "align the data, or load smaller pieces", CFSR_UNALIGNED
                     )
+                elif request is _Request.SECONDS:
+                    self._too_long(f"{max_seconds:g} s")
                 elif request is _Request.CYCLES and self._pausing:
                     return Stop.PAUSED
                 elif request is _Request.CYCLES:
-                    self._fault(
-                        f"is still running after {max_cycles} cycles",
-                        "it loops here, or needs a higher limit",
-                    )
+                    self._too_long(f"{max_cycles} cycles")
                 elif not self._off and self._waits_for_interrupt():
                     return Stop.HALTED
             return Stop.OFF
@@ -221,6 +227,18 @@ class VirtualBoard:
         """Press the reset button, while the board is not running."""
         self.resets += 1
         self._reset()
+
+    def brown_out(self, rng: random.Random) -> None:
+        """The supply fails and comes back, while the board is not running: a reset, and part of RAM is lost."""
+        for memory in self.board.memories:
+            if memory.alias_of is None and memory != self.board.flash:
+                for start in range(memory.origin, memory.end, _FORGOTTEN):
+                    if rng.random() < 0.5:
+                        self._uc.mem_write(start, rng.randbytes(_FORGOTTEN))
+        if self.cycle_counter is not None:
+            self.cycle_counter.forget_written()
+            self._describe_ram(self.cycle_counter)
+        self.reset()
 
     def switch_off(self) -> None:
         """End a run, now and for ever; may be called from another thread."""
@@ -343,6 +361,11 @@ class VirtualBoard:
                 self.cycle_counter.check()
         return None
 
+    def _leave_it(self) -> None:
+        """What native.leave_it does, in a hook that is a Python function."""
+        if self._xpsr() & _IT_BITS:
+            self._uc.reg_write(regs.UC_ARM_REG_XPSR, self._xpsr() & ~_IT_BITS)
+
     def _waits_for_interrupt(self) -> bool:
         before = bytes(self._uc.mem_read(self._pc() - 4, 4))
         return before[2:] == _WFI[0] or before == _WFI[1]
@@ -409,34 +432,42 @@ class VirtualBoard:
             counter.set_gap(labels["_enoinit"], labels["_stack_limit"])
 
     def _check_ram(self, address: int, reasons: int) -> None:
-        """A closer look at an access to RAM; the core itself would let most of it pass."""
-        from .native import IN_GAP, ODD, UNWRITTEN
+        """A closer look at an access to RAM; the emulated core would let all of it pass, the real one most."""
+        from .native import IN_GAP, ODD, TOO_DEEP, UNWRITTEN
 
         pc = self._pc()
+        if reasons & TOO_DEEP:
+            counter = self.cycle_counter
+            raise self._stack_is_full(pc if counter is None else counter.last_block, address)
         insn = next(DISASSEMBLER.disasm(bytes(self._uc.mem_read(pc, 4)), pc), None)
         name = "" if insn is None else insn.mnemonic.split(".")[0]
-        where = self._where(pc)
         if reasons & ODD and address % 4 and name.startswith(_ALIGNED):
+            # The one of these that the core notices itself.
+            self._unaligned = f"{name.upper()} at 0x{address:08x}, which is not a multiple of 4"
+            self._ask(_Request.UNALIGNED)
+        elif reasons & UNWRITTEN:
             raise BoardFault(
-                where,
-                f"{name.upper()} at 0x{address:08x}, which is not a multiple of 4",
-                "the core faults on it: align the data, or load smaller pieces",
+                self._where(pc),
+                f"read of RAM at 0x{address:08x}, which was never written",
+                "initialise it first",
             )
-        if reasons & UNWRITTEN:
+        elif reasons & IN_GAP:
+            sp = self._uc.reg_read(regs.UC_ARM_REG_SP)
+            if sp < self.image.labels["_stack_limit"]:
+                raise self._stack_is_full(pc, sp)
             raise BoardFault(
-                where, f"read of RAM at 0x{address:08x}, which was never written", "initialise it first"
+                self._where(pc),
+                f"write to RAM at 0x{address:08x}, between data and stack",
+                "a bad pointer or index",
             )
-        if reasons & IN_GAP:
-            sp, limit = self._uc.reg_read(regs.UC_ARM_REG_SP), self.image.labels["_stack_limit"]
-            if sp < limit:
-                raise BoardFault(
-                    where,
-                    f"the stack is full: SP is 0x{sp:08x}, its limit 0x{limit:08x}",
-                    "reserve more: -Wl,--defsym=_stack_size=N",
-                )
-            raise BoardFault(
-                where, f"write to RAM at 0x{address:08x}, between data and stack", "a bad pointer or index"
-            )
+
+    def _stack_is_full(self, pc: int, sp: int) -> BoardFault:
+        limit = self.image.labels["_stack_limit"]
+        return BoardFault(
+            self._where(pc),
+            f"the stack is full: SP is 0x{sp:08x}, its limit 0x{limit:08x}",
+            "reserve more: -Wl,--defsym=_stack_size=N",
+        )
 
     def _check_code(self, instructions: list[Instruction]) -> None:
         address = instructions[0].address if instructions else 0
@@ -460,13 +491,16 @@ class VirtualBoard:
     def _where(self, pc: int) -> str:
         return f"{self.image.path.name} on {self.board.name}, {self.image.place(pc)}"
 
-    def _fault(self, what: str, mend: str) -> NoReturn:
+    def _fault(self, what: str, mend: str, kind: type[BoardFault] = BoardFault) -> NoReturn:
         pc = self._pc()
         lr = cast(int, self._uc.reg_read(regs.UC_ARM_REG_LR))
         caller = self.image.function_at(lr & ~1)
         if caller is not None and caller != self.image.function_at(pc):
             what += f" (called from {caller.name})"
-        raise BoardFault(self._where(pc), what, mend)
+        raise kind(self._where(pc), what, mend)
+
+    def _too_long(self, time: str) -> NoReturn:
+        self._fault(f"is still running after {time}", "it loops here, or needs a higher limit", LimitReached)
 
     def _bad_instruction(self, errno: int) -> None:
         access, address, size = self._bad

@@ -3,25 +3,31 @@
 `candidates` lists every kernel that gives a layer's numbers: that is a matter of proofs (accumulators, formats,
 shapes), never of cost. Which one is taken is a matter of cost alone: measured by tools/selection.py where there
 is a virtual board, else by the rule here. `speed` then takes the SIMD convolution wherever it can serve, for
-convolutions of width 3 in 8 bits Winograd's algorithm; every other goal keeps the portable kernels, which need no
+convolutions of width 3 Winograd's algorithm; every other goal keeps the portable kernels, which need no
 scratch memory.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Literal, TypeAlias, get_args
 
 import numpy as np
 
-from .formats import Array, Fixed
-from .graph import Graph, Node, TensorType
+from .formats import Affine, Fixed
+from .graph import Graph, Node
+from .ops.add import FixedAdd
+from .ops.affine import AffineConv
 from .ops.base import hwc
-from .ops.conv import Conv, FixedConv, Window, bound_of, simd_serves, weights_variant
+from .ops.conv import Conv, FixedConv, Window, bound_of, rounding_half, simd_serves, weights_variant
+from .ops.copy import FixedClamp, FixedReshape
 from .ops.dense import ONE_POSITION, Dense, FixedDense
+from .ops.pool import FixedAvgPool, FixedMaxPool
 from .plan import PLAIN, Option, Work
-from .simd import scratch_bytes, scratch_bytes_wino
+from .simd import scratch_bytes
+from .winograd import scratch_bytes as wino_bytes
+from .winograd import serves_q16
 
 Optimize: TypeAlias = Literal["speed", "size", "ram", "balanced"]
 GOALS: tuple[Optimize, ...] = get_args(Optimize)
@@ -31,6 +37,7 @@ GROUPS = (1, 2, 3, 4, 8)
 # The rule: below these the transforms cost more than the multiplications that they save,
 WINO_POSITIONS = 8
 WINO_CHANNELS = 12
+WINO_CHANNELS_FLOAT = 6
 # and blocks larger than 32 positions gain less than 5 % and take more memory.
 WINO_GROUPS = 2
 
@@ -48,7 +55,7 @@ class Choice:
 
     @property
     def work(self) -> Work:
-        """How the cost of a call depends on its positions in a row."""
+        """How the cost of a call in 1-D depends on its positions: blocks of 4, or of 16 and weights transformed."""
         if self.kernel == "wino":
             return Work(16, 16 * self.groups, 5.0)
         return Work(4) if self.kernel == "simd" else PLAIN
@@ -74,7 +81,8 @@ def fastest(graph: Graph, node: Node) -> Choice:
     _, out_w, filters = hwc(graph.tensors[node.name].shape)
     channels = hwc(graph.tensors[node.inputs[0]].shape)[2]
     wino = [option for option in options if option.kernel == "wino" and option.groups <= WINO_GROUPS]
-    if wino and out_w >= WINO_POSITIONS and min(channels, filters) >= WINO_CHANNELS:
+    least = WINO_CHANNELS if isinstance(node.op, FixedConv | AffineConv) else WINO_CHANNELS_FLOAT
+    if wino and out_w >= WINO_POSITIONS and min(channels, filters) >= least:
         return wino[-1]
     return next((option for option in options if option.kernel == "simd"), PORTABLE)
 
@@ -97,7 +105,7 @@ def priced(graph: Graph, node: Node, choice: Choice, cycles: float | None = None
     return Option(choice.scratch, cycles, work)
 
 
-def options(graph: Graph, optimize: Optimize) -> Mapping[str, list[Choice]]:
+def options(graph: Graph, optimize: Optimize) -> Mapping[str, Sequence[Choice]]:
     """By the rule: the kernels among which the memory plan chooses, where the portable one is not the best."""
     if optimize == "size":
         return {}
@@ -113,12 +121,13 @@ def options(graph: Graph, optimize: Optimize) -> Mapping[str, list[Choice]]:
 def simd(graph: Graph, node: Node) -> list[Choice]:
     """The convolution by SIMD, for convolutions without groups and dense layers."""
     op = node.op
-    if not isinstance(op, Conv | FixedConv | Dense | FixedDense):
+    if not isinstance(op, Conv | FixedConv | AffineConv | Dense | FixedDense):
         return []
-    window, groups = (op.window, op.groups) if isinstance(op, Conv | FixedConv) else (ONE_POSITION, 1)
+    window, groups = (ONE_POSITION, 1) if isinstance(op, Dense | FixedDense) else (op.window, op.groups)
+    if isinstance(op, AffineConv) and not op.simd_serves():
+        return []
     if isinstance(op, FixedConv | FixedDense):
-        padded_by_another = op.source.zero != 0 and any(window.padding)
-        if padded_by_another or weights_variant(op.weights, op.source):
+        if weights_variant(op.weights, op.source):
             return []
         if not simd_serves(op.requant, op.accumulator):
             return []
@@ -132,22 +141,60 @@ def simd(graph: Graph, node: Node) -> list[Choice]:
 
 
 def winograd(graph: Graph, node: Node) -> list[Choice]:
-    """Winograd's algorithm in 8 bits, in blocks of GROUPS; only where SIMD serves."""
+    """Winograd's algorithm for width 3 along rows, in blocks of GROUPS; only where SIMD serves."""
     op = node.op
     source = graph.tensors[node.inputs[0]]
-    if not isinstance(op, FixedConv) or op.source.bytes != 1 or not simd(graph, node):
+    if (
+        not isinstance(op, Conv | FixedConv | AffineConv)
+        or not simd(graph, node)
+        or not of_width_3(op.window)
+    ):
         return []
-    if not can_wino(op.kernel, op.window, source):
-        return []
+    if isinstance(op, FixedConv) and op.source.bytes == 2:
+        if not can_wino_q16(graph, node, op):
+            return []
+    elif isinstance(op, FixedConv | AffineConv):
+        assert isinstance(source.format, Fixed | Affine)
+        if not can_wino_8(op, source.format.magnitude):
+            return []
     channels, out_w = hwc(source.shape)[2], hwc(graph.tensors[node.name].shape)[1]
     sizes = sorted({min(groups, -(-out_w // 16)) for groups in GROUPS})
-    return [Choice("wino", scratch_bytes_wino(channels, groups), groups) for groups in sizes]
+    return [Choice("wino", wino_bytes(channels, groups, source.format.bytes), groups) for groups in sizes]
 
 
-def can_wino(kernel: Array, window: Window, source: TensorType) -> bool:
-    """nn_conv_q8_wino gives the numbers of this convolution: width 3 along rows, 24 times each sum fits 32 bits."""
+def of_width_3(window: Window) -> bool:
     rows = (window.kernel[0], window.strides[0], *window.padding[:2])
     columns = (window.kernel[1], window.strides[1], window.dilation[1])
-    assert isinstance(source.format, Fixed)
-    bound = bound_of(kernel, np.zeros(len(kernel), np.int64), source.format.magnitude)
-    return rows == (1, 1, 0, 0) and columns == (3, 1, 1) and 24 * bound < 1 << 31
+    return rows == (1, 1, 0, 0) and columns == (3, 1, 1)
+
+
+def can_wino_8(op: FixedConv | AffineConv, magnitude: int) -> bool:
+    """The 8-bit kernels give these numbers, of inputs up to `magnitude`.
+
+    24 times each sum and twice the accumulator fit 32 bits.
+    """
+    bound = bound_of(op.kernel, np.zeros(len(op.kernel), np.int64), magnitude)
+    half = int(rounding_half(op.requant).max()) if isinstance(op, FixedConv) else 0
+    return 24 * bound < 1 << 31 and 2 * (op.accumulator.bound + half) < 1 << 31
+
+
+def can_wino_q16(graph: Graph, node: Node, op: FixedConv) -> bool:
+    """nn_conv_q16_wino gives the numbers of this convolution: its input is never negative."""
+    shifts = op.requant.shifts or (op.requant.shift,)
+    bias = op.bias.astype(np.int64) + rounding_half(op.requant)
+    positive = op.source.zero == 0 and never_negative(graph, node.inputs[0])
+    return positive and max(shifts) <= 30 and serves_q16(op.kernel[:, 0], bias, op.source.high)
+
+
+def never_negative(graph: Graph, tensor: str) -> bool:
+    """Whether the clamp of the layer that makes it keeps all stored integers of a tensor at 0 or above."""
+    node = graph.producer(tensor)
+    if node is None:
+        return False
+    if isinstance(node.op, FixedMaxPool):
+        return node.op.low >= 0 or (not any(node.op.window.padding) and never_negative(graph, node.inputs[0]))
+    if isinstance(node.op, FixedReshape):
+        return never_negative(graph, node.inputs[0])
+    if isinstance(node.op, FixedConv | FixedDense | FixedAdd | FixedClamp | FixedAvgPool):
+        return node.op.requant.low >= 0
+    return False

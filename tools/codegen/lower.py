@@ -194,16 +194,15 @@ class CallBuilder:
         """The kernel chosen for this node; None is its portable one."""
         return self.program.choices.get(self.node.name)
 
-    def scratch(self) -> str:
-        """Pointer to this node's scratch memory."""
-        return f"arena->words + {self.program.plan.scratch[self.node.name].offset // 4}u"
+    def scratch(self, member: str = "words") -> str:
+        """Pointer to this node's scratch memory, as words or as another member of the arena."""
+        return f"arena->{member} + {self.program.plan.scratch[self.node.name].offset // 4}u"
 
     def table(self, suffix: str, values: Array, layout: str) -> str:
         """Store an array in flash; returns its C name."""
         name = f"{self.program.prefix}_w_{self.program.identifiers[self.node.name]}_{suffix}"
         comment = f"{self.node.name} {suffix} {layout}"
-        if all(table.name != name for table in self.program.tables):  # every strip of a layer asks for it
-            self.program.tables.append(Table(name, C_TYPES[str(values.dtype)], values, comment))
+        self.program.tables.setdefault(name, Table(name, C_TYPES[str(values.dtype)], values, comment))
         return name
 
     def structure(self, c_type: str, suffix: str, fields: Mapping[str, object]) -> str:
@@ -299,7 +298,7 @@ class ProgramBuilder:
     kernels: KernelTable
     identifiers: Mapping[str, str]
     choices: Mapping[str, Choice]
-    tables: list[Table] = field(default_factory=list)
+    tables: dict[str, Table] = field(default_factory=dict)
     structures: dict[tuple[str, tuple[tuple[str, str], ...]], str] = field(default_factory=dict)
 
 
@@ -339,7 +338,7 @@ def lower(
             for name in names
         )
 
-    tables = tuple(builder.tables)
+    tables = tuple(builder.tables.values())
     structures = tuple(Structure(name, *content) for content, name in builder.structures.items())
     return Program(
         prefix=prefix,

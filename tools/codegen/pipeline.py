@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from types import MappingProxyType
@@ -16,7 +16,7 @@ from .graph import Graph
 from .kernels import kernel_table
 from .lower import Program, lower
 from .passes import simplify
-from .plan import Goal, arrange
+from .plan import Goal, MemoryPlan, arrange
 from .quantize import affine, fixed_point
 from .quantize.affine import AffineScheme
 from .quantize.fixed_point import FixedPoint
@@ -25,10 +25,11 @@ from .requant import Rounding
 
 BITS = {"int16": 16, "int8": 8}
 AFFINE_BITS = {"affine8": 8, "affine16x8": 16}
-NO_CYCLES: Mapping[tuple[str, Choice], float] = MappingProxyType({})
 PLANS: Mapping[Optimize, Goal] = {"speed": "free", "size": "plain", "balanced": "free", "ram": "least"}
 
 Scheme: TypeAlias = FixedPoint | AffineScheme
+# The kernels of a quantized graph by node, where not the rule of choose.py decides.
+Chooser: TypeAlias = Callable[[Graph], Mapping[str, Choice]]
 
 
 def scheme_for(
@@ -78,28 +79,33 @@ def quantize(graph: Graph, calibration: Sequence[Array], scheme: Scheme) -> Grap
     return fixed_point.quantize(graph, calibration, scheme)
 
 
-def finish(
+def plan_memory(
+    graph: Graph, choices: Mapping[str, Choice], optimize: Optimize, limit: int = 0
+) -> MemoryPlan:
+    """The memory plan for the kernels chosen; `limit`: bytes that the arena may have, 0 for as few as the goal asks."""
+    return decide(graph, {name: [choice] for name, choice in choices.items()}, optimize, limit)[0]
+
+
+def decide(
     graph: Graph,
     kernels: Mapping[str, Sequence[Choice]],
-    prefix: str = "model",
-    optimize: Optimize = "speed",
-    arena_limit: int = 0,
-    cycles: Mapping[tuple[str, Choice], float] = NO_CYCLES,
-) -> Program:
-    """The stages after quantization: which kernels in which order, memory, kernel calls.
+    optimize: Optimize,
+    limit: int = 0,
+    cycles: Mapping[tuple[str, Choice], float] = MappingProxyType({}),
+) -> tuple[MemoryPlan, dict[str, Choice]]:
+    """The memory plan and the kernel of each layer that has several, chosen together; portable ones are left out.
 
-    kernels: those that may compute a layer, the portable one alone where there are none. cycles: of a layer by a
-    kernel, where they were measured. arena_limit: bytes that the arena may have; 0: as few as `optimize` asks for.
+    kernels: by node, which has the portable one alone where it is missing. cycles: of a layer by a kernel, where they
+    were measured.
     """
     nodes = {node.name: node for node in graph.nodes}
     priced_options = {
         name: [priced(graph, nodes[name], choice, cycles.get((name, choice))) for choice in found]
         for name, found in kernels.items()
     }
-    memory = arrange(graph, priced_options, PLANS[optimize], arena_limit)
+    memory = arrange(graph, priced_options, PLANS[optimize], limit)
     picked = {name: kernels[name][number] for name, number in memory.picks.items()}
-    choices = {name: choice for name, choice in picked.items() if choice != PORTABLE}
-    return lower(graph, memory, kernel_table(), prefix, choices)
+    return memory, {name: choice for name, choice in picked.items() if choice != PORTABLE}
 
 
 def compile_graph(
@@ -110,19 +116,32 @@ def compile_graph(
     remove_softmax: bool = False,
     frozen: Frozen | None = None,
     optimize: Optimize = "speed",
+    chooser: Chooser | None = None,
 ) -> Compiled:
     """Run all stages after the frontend. `scheme` None keeps float32, for which no calibration is needed.
 
     frozen: what quantization-aware training decided, in place of the graph's parameters and of calibration.
+    chooser: picks the kernels; None is the rule for `optimize`.
     """
     simplified = simplify(graph, remove_softmax=remove_softmax)
     if frozen is not None:
-        assert isinstance(scheme, FixedPoint)
+        assert scheme is not None
         quantized = frozen.quantized(simplified, calibration, scheme)
     else:
         quantized = simplified if scheme is None else quantize(simplified, calibration, scheme)
-    program = finish(quantized, options(quantized, optimize), prefix, optimize)
+    if chooser is not None:
+        return Compiled(graph, simplified, quantized, finish(quantized, chooser(quantized), prefix, optimize))
+    memory, choices = decide(quantized, options(quantized, optimize), optimize)
+    program = lower(quantized, memory, kernel_table(), prefix, choices)
     return Compiled(graph, simplified, quantized, program)
+
+
+def finish(
+    quantized: Graph, choices: Mapping[str, Choice], prefix: str = "model", optimize: Optimize = "speed"
+) -> Program:
+    """The stages after the choice of kernels."""
+    memory = plan_memory(quantized, choices, optimize)
+    return lower(quantized, memory, kernel_table(), prefix, choices)
 
 
 def compile_model(
@@ -134,10 +153,11 @@ def compile_model(
     remove_softmax: bool = False,
     frozen: Frozen | None = None,
     optimize: Optimize = "speed",
+    chooser: Chooser | None = None,
 ) -> Compiled:
     """Import a model file and run all stages. Raises UserError for whatever cannot be deployed."""
     if scheme is not None and not calibration:
         raise UserError(path, "integers need calibration data", "give --calibration samples.npz")
     return compile_graph(
-        import_model(path, name), scheme, calibration, prefix, remove_softmax, frozen, optimize
+        import_model(path, name), scheme, calibration, prefix, remove_softmax, frozen, optimize, chooser
     )

@@ -57,7 +57,8 @@ def print_profile(console: Console, p: Profile, top: int, rate: float | None, ba
     f = p.footprint
     console.print(
         f"ROM {number(f.rom)} (weights {number(f.weights)}, code {number(f.code)}); RAM {number(f.ram)} "
-        f"(arena {number(p.arena or 0)}, static {number(f.ram_static - (p.arena or 0))}, stack {number(f.stack)})"
+        f"(arena {number((p.arena or 0) - p.scratch)}, scratch {number(p.scratch)}, "
+        f"static {number(f.ram_static - (p.arena or 0))}, stack {number(f.stack)})"
     )
     bound = p.stack_bound
     told = f"at most {number(bound.bytes)}" if bound.bytes is not None else f"no bound ({bound.problem})"
@@ -150,18 +151,20 @@ def plot_profile(p: Profile, program: Program | None, path: Path) -> None:
     if program is not None:
         right = axes[0][1]
         plan = program.plan
-        for name, place in plan.placements.items():
-            if plan.buffer[name] == name:
-                right.barh(
-                    place.offset,
-                    place.last - place.first + 1,
-                    left=place.first,
-                    height=place.size,
-                    align="edge",
-                    edgecolor="black",
-                    color="#ccbb44",
-                )
-                right.text(place.first + 0.1, place.offset + place.size / 2, name, fontsize=6, va="center")
+        boxes = [(name, place, "") for name, place in plan.placements.items() if plan.buffer[name] == name]
+        boxes += [("", place, "///") for place in plan.scratch.values()]
+        for name, place, hatch in boxes:
+            right.barh(
+                place.offset,
+                place.last - place.first + 1,
+                left=place.first,
+                height=place.size,
+                align="edge",
+                edgecolor="black",
+                color="#ccbb44" if not hatch else "white",
+                hatch=hatch,
+            )
+            right.text(place.first + 0.1, place.offset + place.size / 2, name, fontsize=6, va="center")
         right.axhline(plan.arena_bytes, color="#bb5566", linewidth=1)
         right.set_xlabel("step")
         right.set_ylabel("byte of the arena")

@@ -12,6 +12,7 @@ from ..codegen.lower import Program
 from ..codegen.ops.affine import AffineOp
 from ..codegen.ops.base import FixedOp
 from .results import Report, Result
+from .runs import CONFIDENCE, Accuracies, Mean
 
 
 def percent(value: float) -> str:
@@ -88,7 +89,37 @@ def print_report(console: Console, report: Report) -> None:
         if r.difference:
             console.print(f"[red]{r.model}/run{r.run}/{r.type} on {r.board}: {r.difference}[/red]")
     kinds = ", ".join(sorted({f"{r.board} at {r.clock_hz / 1e6:g} MHz {r.kind}" for r in report.results}))
+    first = report.results[0].board
+    print_runs(
+        console,
+        report.experiment,
+        [
+            Accuracies(r.model, r.run, r.type, r.accuracy_float, r.accuracy_reference, r.agreement)
+            for r in report.results
+            if r.board == first
+        ],
+    )
     console.print(f"ROM and RAM in bytes; {kinds}; {report.compiler}, {report.flags}; commit {report.commit}")
+
+
+def print_runs(console: Console, name: str, rows: Sequence[Accuracies]) -> None:
+    """A line for each model and type that has several runs: "loss" is float - type, run by run."""
+    table = Table(title=f"{name}: accuracy in %, mean over runs ± {100 * CONFIDENCE:.0f} % interval")
+    columns(table, ["model", "type"], ["runs", "float", "type", "loss", "same class"])
+    for model, kind in dict.fromkeys((row.model, row.type) for row in rows):
+        found = {row.run: row for row in rows if (row.model, row.type) == (model, kind)}.values()
+        if len(found) > 1:
+            table.add_row(
+                model,
+                kind,
+                str(len(found)),
+                str(Mean.of([row.exact for row in found])),
+                str(Mean.of([row.accuracy for row in found])),
+                str(Mean.of([row.exact - row.accuracy for row in found])),
+                str(Mean.of([row.agreement for row in found])),
+            )
+    if table.row_count:
+        console.print(table)
 
 
 def print_layers(console: Console, result: Result) -> None:

@@ -45,7 +45,7 @@ SECTIONS {{
   .isr_vector {flash} : {{ KEEP(*(.isr_vector)) }}
   .text : {{ *(.text*) *(.rodata*) }}
   .noinit {ram} (NOLOAD) : {{ *(.noinit*) *(.bss*) }}
-  /DISCARD/ : {{ *(.ARM*) }}
+  /DISCARD/ : {{ *(.ARM.ex*) }}
 }}
 _estack = {ram} + 0x4000;
 PROVIDE(fault = stop);

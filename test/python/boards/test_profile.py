@@ -156,6 +156,46 @@ def test_the_bound_of_the_stack(build: Build, nucleo: Board, main: str, least: i
         assert [name for name in bound.path if name in way] == way
 
 
+UNROLLED = """
+__attribute__((naked, noinline)) static int unrolled(int n) {
+    __asm__ volatile("push {r4, r5, lr}\\n sub sp, #40\\n cmp r0, #7\\n bhi 2f\\n"
+        "adr r1, 1f\\n orr r1, r1, #1\\n add r1, r1, r0, lsl #2\\n str r1, [sp]\\n ldr r2, [sp]\\n bx r2\\n"
+        ".balign 4\\n 1: .rept 8\\n add.w r0, r0, #1\\n .endr\\n"
+        "vpush {d0}\\n vpop {d0}\\n 2: add sp, #40\\n pop {r4, r5, pc}");
+}
+static int (*const volatile table[1])(int) = {unrolled};
+"""
+
+
+def test_a_jump_into_an_unrolled_loop_is_no_call(build: Build, nucleo: Board) -> None:
+    source = UNROLLED + "int main(void) { REG(0xE000ED88) |= 0xFu << 20; return table[0](3); }"
+    elf = build(source, "-fstack-usage")  # which says 0 of a naked function
+    bound = stack_bound(load_image(elf))
+    assert bound.bytes is not None and bound.path[-2:] == ("main", "unrolled"), bound
+    machine = VirtualBoard(nucleo, elf)
+    machine.write_memory(nucleo.ram.origin, b"\xa5" * 0x4000)
+    assert machine.run(max_seconds=20) is Stop.HALTED
+    used = len(machine.read_memory(nucleo.ram.origin, 0x4000).lstrip(b"\xa5"))
+    assert 12 + 40 + 8 <= used <= bound.bytes <= used + 16
+
+
+def test_leaving_by_a_jump_is_a_call(build: Build) -> None:
+    source = DEEP + "static int (*const volatile table[1])(int) = {branch};"
+    source += """
+        __attribute__((noinline)) static int tail(int n) { return table[0](n); }
+        __attribute__((naked, noinline)) static int jump(void) {
+            __asm__ volatile("push {r4, lr}\\n cmp r0, #1\\n itt eq\\n addeq r0, #1\\n popeq {r4, pc}\\n"
+                             "pop {r4, lr}\\n ldr pc, [r0]");
+        }
+        int main(void) { return REG(0x20000000) ? tail(1) : 2; }
+        void other(void) { jump(); }"""
+    image = load_image(build(source + "int (*const volatile keep)(void) = jump;"))
+    bound = stack_bound(image)
+    assert bound.bytes is None and "jump -> jump" in bound.problem  # a table's word may be any function
+    bound = stack_bound(load_image(build(source)))
+    assert [name.split(".")[0] for name in bound.path[-3:]] == ["tail", "branch", "leaf"]
+
+
 def test_recursion_has_no_bound(build: Build) -> None:
     source = """
         int down(int n);

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 from microai.boards.board import Board
+from microai.boards.cycles import DISASSEMBLER
 from microai.boards.mmio import BoardFault
 from microai.boards.virtual import Stop, VirtualBoard
 from microai.errors import UserError
@@ -139,6 +140,36 @@ def test_what_the_core_would_not_forgive(build: Build, nucleo: Board, name: str)
         VirtualBoard(nucleo, build(source)).run(max_seconds=20)
 
 
+@pytest.mark.parametrize("name", TRAPS)
+def test_traps_where_the_firmware_handles_faults(build: Build, nucleo: Board, name: str) -> None:
+    """The core faults on what is not aligned: the handler gets it. The rest it would not notice: the board stops."""
+    source, message = TRAPS[name]
+    machine = VirtualBoard(nucleo, build(FAULT_HANDLER + source.removeprefix(RESULTS)), deliver_faults=True)
+    if "multiple of 4" not in message or name == "POP":  # whose bad stack has no room for the frame
+        with pytest.raises(BoardFault, match=message if name != "POP" else r"in main\+.*the core locks up"):
+            machine.run(max_seconds=20)
+        return
+    assert machine.run(max_seconds=20) is Stop.HALTED
+    pc, cfsr, hfsr = (words(machine, 9)[i] for i in (3, 7, 8))
+    insn = next(DISASSEMBLER.disasm(machine.read_memory(pc, 4), pc))
+    assert insn.mnemonic.split(".")[0].upper() == name.split()[0]
+    assert machine.image.place(pc).split()[2].startswith("main+")
+    assert (cfsr, hfsr) == (1 << 24, 1 << 30)
+
+
+def test_an_unaligned_access_faults_before_it_changes_anything(build: Build, nucleo: Board) -> None:
+    source = """
+        int main(void) {
+            __asm__ volatile("ldr r0, =0x20000102\\n ldr r2, =0x12345678\\n mov r3, r2\\n"
+                             "ldmia r0!, {r2, r3}\\n b .\\n .ltorg"); return 0; }"""
+    machine = VirtualBoard(nucleo, build(FAULT_HANDLER + source), deliver_faults=True)
+    assert machine.run(max_seconds=20) is Stop.HALTED
+    frame = words(machine, 7)
+    assert frame[6] == 0x12345678  # the stacked R2
+    r0 = int.from_bytes(machine.read_memory(frame[2], 4), "little")
+    assert r0 == 0x20000102
+
+
 def test_what_the_core_forgives(build: Build, nucleo: Board) -> None:
     """Single words and halfwords may lie anywhere; RAM seen through its alias is the same RAM."""
     source = """int main(void) {
@@ -149,6 +180,41 @@ def test_what_the_core_forgives(build: Build, nucleo: Board) -> None:
     machine = VirtualBoard(nucleo, build(RESULTS + source))
     assert machine.run(max_seconds=20) is Stop.HALTED
     assert words(machine, 7)[3:] == (0x11223344, 0x5566, 99, 7)
+
+
+# In Unicorn 2.1 a hook on an access in an IT block leaves its state behind: what follows would be conditional too.
+IT = {
+    "store": "strmi r1, [r3]",
+    "load": "ldrmi r1, [r3]",
+    "store of the FPU": "vstrmi s0, [r3]",
+    "load of a constant": "ldrmi r1, constant",
+    "load of the cycle counter": "ldrmi r1, [r4]",
+    "store of several": "stmiami r3, {r1, r2}",
+}
+
+
+@COUNTED
+@pytest.mark.parametrize("name", IT)
+def test_conditional_access(build: Build, nucleo: Board, name: str, count: bool) -> None:
+    """A loop whose last rounds access memory under a condition; unconditional instructions behind it must run."""
+    source = (
+        RESULTS
+        + """
+        __attribute__((naked)) int loop(void) {
+            __asm__ volatile("push {r4, lr}\\n movs r0, #6\\n movs r2, #0\\n mov r1, r2\\n ldr r3, =results\\n"
+                "ldr r4, =0xE0001004\\n vmov s0, r1\\n"
+                "str r1, [r3]\\n str r1, [r3, #4]\\n"
+                "1: subs r0, #1\\n cmp r0, #3\\n it mi\\n ACCESS\\n adds r2, #1\\n cmp r0, #0\\n bne 1b\\n"
+                "adds r2, #16\\n mov r0, r2\\n pop {r4, pc}\\n .balign 4\\n constant: .word 5\\n .ltorg");
+        }
+        int main(void) {
+            REG(0xE000ED88) |= 0xFu << 20; __asm__ volatile("dsb\\n isb");
+            REG(0xE000EDFC) |= 1u << 24; REG(0xE0001000) |= 1;
+            results[5] = (uint32_t)loop(); return 0; }"""
+    ).replace("ACCESS", IT[name])
+    machine = VirtualBoard(nucleo, build(source), count_cycles=count)
+    assert machine.run(max_seconds=20) is Stop.HALTED
+    assert words(machine, 6)[5] == 6 + 16
 
 
 STACK = """
@@ -170,6 +236,13 @@ def test_a_stack_that_is_full(build: Build, nucleo: Board) -> None:
                 BoardFault, match=r"in dig\+.*the stack is full: SP is 0x20003b.., its limit 0x20003c00"
             ):
                 machine.run(max_seconds=20)
+    # One frame that reaches over the gap: no write hits it.
+    large = """__attribute__((noinline)) static int big(int n) {
+            volatile char room[0x3000]; for (int i = 0; i < n; i++) room[i] = 1; return n; }
+        int main(void) { return big((int)REG(0x08000004) & 7); }"""
+    for deliver in (False, True):
+        with pytest.raises(BoardFault, match=r"in big.*the stack is full: SP is 0x20000...,"):
+            VirtualBoard(nucleo, build(large, *LIMITS), deliver_faults=deliver).run(max_seconds=20)
     wild = build("int main(void) { REG(0x20002000) = 1; return 0; }", *LIMITS)
     with pytest.raises(BoardFault, match=r"in main\+.*write to RAM at 0x20002000, between data and stack"):
         VirtualBoard(nucleo, wild).run(max_seconds=20)
@@ -229,6 +302,29 @@ def test_system_reset_keeps_ram_and_clears_registers(build: Build, nucleo: Board
     assert machine.run(max_seconds=20) is Stop.HALTED
     assert machine.resets == 1
     assert words(machine, 4) == (0x12345678, 0, 0x410FC241, 0x63)
+
+
+@COUNTED
+def test_a_condition_ends_with_its_block(build: Build, nucleo: Board, count: bool) -> None:
+    """A load and a store in an IT block, then a branch: Unicorn starts the next block under the condition again."""
+    elf = build(
+        RESULTS
+        + """
+        int main(void) {
+            results[1] = 77u;
+            for (uint32_t n = 0; n < 2u; n++) {
+                uint32_t left = 5u;
+                __asm__ volatile(".syntax unified; lsls r3, %2, #31; itt ne; ldrne r3, [%1]; strne r3, [%1, #4];"
+                                 "b 1f; nop; 1: subs %0, #5; bne 2f; adds %0, #1; 2:"
+                                 : "+l"(left) : "l"(results + 1), "l"(n) : "r3", "cc", "memory");
+                results[3u + n] = left;
+            }
+            return 0;
+        }"""
+    )
+    machine = VirtualBoard(nucleo, elf, count_cycles=count)
+    assert machine.run(max_seconds=20) is Stop.HALTED
+    assert words(machine, 5)[1:] == (77, 77, 1, 1)
 
 
 def test_ram_at_power_on_is_the_same_rubbish_each_time(build: Build, nucleo: Board) -> None:
@@ -357,3 +453,23 @@ def test_images_that_do_not_fit(build: Build, nucleo: Board, edge: Board, tmp_pa
     (tmp_path / "o.c").write_text("int x;")
     with pytest.raises(UserError, match="is not a linked program"):
         VirtualBoard(nucleo, compile_to(tmp_path / "o.o", "-c", str(tmp_path / "o.c")))
+
+
+@pytest.mark.parametrize(
+    ("flags", "cpu"),
+    [
+        (("-mcpu=cortex-a9", "-marm", "-mfpu=neon"), "[Cc]ortex-[Aa]9|7-A"),
+        (("-mcpu=cortex-m7", "-mfpu=fpv5-d16"), "fp_arch"),
+        (("-mcpu=cortex-m33", "-mfpu=fpv5-sp-d16"), "8-M"),
+    ],
+    ids=["A9", "M7", "M33"],
+)
+def test_images_for_other_cores(build: Build, nucleo: Board, flags: tuple[str, ...], cpu: str) -> None:
+    elf = build("float f = 1; int main(void) { f *= 2; return (int)f; }", *flags)
+    with pytest.raises(UserError, match=rf"is for .*({cpu}).*, not for a Cortex-M4F; build it with"):
+        VirtualBoard(nucleo, elf)
+
+
+def test_images_for_smaller_cores_run(build: Build, nucleo: Board) -> None:
+    elf = build("int main(void) { return 0; }", "-mcpu=cortex-m0", "-mfloat-abi=soft", "-mfpu=auto")
+    assert VirtualBoard(nucleo, elf).run(max_seconds=20) is Stop.HALTED

@@ -16,7 +16,7 @@ from microai.codegen.choose import Optimize
 from microai.codegen.compare import first_difference
 from microai.codegen.emit import emit
 from microai.codegen.graph import Graph, Node, TensorType
-from microai.codegen.host import build_host, compile_c, compiler_flags, runtime_sources
+from microai.codegen.host import build_host, build_runtime, compile_c, compiler_flags, runtime_sources
 from microai.codegen.kernels import runtime_folder
 from microai.codegen.ops.base import RELU
 from microai.codegen.ops.conv import Conv, Window
@@ -54,7 +54,7 @@ SCHEMES = {
     "affine8": AffineScheme(8),
     "affine16x8": AffineScheme(16),
 }
-SANITIZE = ("-fsanitize=address,undefined", "-fno-sanitize-recover=all", "-g")
+SANITIZE = ("-O1", "-fsanitize=address,undefined", "-fno-sanitize-recover=all", "-g")
 MAIN = """
 #include "{prefix}.h"
 int main(void) {{
@@ -181,17 +181,24 @@ def test_kernels_chosen_for_size_give_the_same_numbers(name: str, tmp_path: Path
     assert all(found["size"][name].tobytes() == y.tobytes() for name, y in found["speed"].items())
 
 
+@pytest.fixture(scope="module")
+def sanitized_runtime(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return build_runtime(tmp_path_factory.mktemp("runtime"), *SANITIZE)
+
+
 @settings(parent=slow, max_examples=4)
 @pytest.mark.parametrize("name", ["float32", "int8", "int16", "affine8", "affine16x8"])
 @given(graph=graphs())
-def test_sanitizers_find_nothing(name: str, tmp_path_factory: pytest.TempPathFactory, graph: Graph) -> None:
+def test_sanitizers_find_nothing(
+    name: str, sanitized_runtime: Path, tmp_path_factory: pytest.TempPathFactory, graph: Graph
+) -> None:
     """Address and undefined-behaviour sanitizers over the self-test, which must succeed."""
     folder = tmp_path_factory.mktemp("sanitized")
     emit(render(compile_graph(graph, SCHEMES[name], samples(graph, 1, 8)).program), folder / "m")
     (folder / "main.c").write_text(MAIN.format(prefix="model"))
-    sources = [*(folder / "m/src").glob("*.c"), folder / "main.c", *runtime_sources()]
+    sources = [*(folder / "m/src").glob("*.c"), folder / "main.c", sanitized_runtime]
     includes = [folder / "m/include", runtime_folder() / "include"]
-    compile_c(sources, includes, folder / "main", "-O1", *SANITIZE)
+    compile_c(sources, includes, folder / "main", *SANITIZE)
     subprocess.run([folder / "main"], check=True)
 
 
@@ -301,22 +308,31 @@ def test_header_works_in_cpp(tmp_path: Path) -> None:
     subprocess.run([*command, "use.cpp"], cwd=tmp_path, check=True)
 
 
+def for_target(*arguments: str | Path) -> None:
+    flags = [*compiler_flags(), "-O2", "-mcpu=cortex-m4", "-mthumb", "-mfpu=fpv4-sp-d16", "-mfloat-abi=hard"]
+    include = f"-I{runtime_folder() / 'include'}"
+    subprocess.run(["arm-none-eabi-gcc", *flags, include, "-r", "-nostdlib", *arguments], check=True)
+
+
+@pytest.fixture(scope="module")
+def target_runtime(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    path = tmp_path_factory.mktemp("runtime") / "runtime.o"
+    for_target(*runtime_sources(), "-o", path)
+    return path
+
+
 @pytest.mark.skipif(shutil.which("arm-none-eabi-gcc") is None, reason="needs arm-none-eabi-gcc, see README")
 @settings(parent=slow, max_examples=3)
 @pytest.mark.parametrize("name", ["float32", "int8", "int16", "affine8", "affine16x8"])
 @given(graph=graphs())
 def test_no_double_and_no_heap_on_target(
-    name: str, tmp_path_factory: pytest.TempPathFactory, graph: Graph
+    name: str, target_runtime: Path, tmp_path_factory: pytest.TempPathFactory, graph: Graph
 ) -> None:
     """Objects for the Cortex-M4F refer to no double arithmetic and no allocation."""
     folder = tmp_path_factory.mktemp("target")
     emit(render(compile_graph(graph, SCHEMES[name], samples(graph, 1, 8)).program), folder / "m")
-    flags = [*compiler_flags(), "-O2", "-mcpu=cortex-m4", "-mthumb", "-mfpu=fpv4-sp-d16", "-mfloat-abi=hard"]
-    sources = [str(path) for path in [*(folder / "m/src").glob("*.c"), *runtime_sources()]]
-    includes = [f"-I{folder / 'm/include'}", f"-I{runtime_folder() / 'include'}"]
-    subprocess.run(
-        ["arm-none-eabi-gcc", *flags, *includes, "-r", "-nostdlib", *sources, "-o", folder / "all.o"],
-        check=True,
+    for_target(
+        *(folder / "m/src").glob("*.c"), target_runtime, f"-I{folder / 'm/include'}", "-o", folder / "all.o"
     )
     symbols = subprocess.run(
         ["arm-none-eabi-nm", "-u", folder / "all.o"], capture_output=True, text=True, check=True

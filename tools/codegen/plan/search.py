@@ -22,6 +22,7 @@ from .stream import PLAIN, Schedule, Work, accumulates, reach, rows_in, schedule
 
 Goal: TypeAlias = Literal["plain", "free", "least"]
 ROWS = (1, 2, 4, 8, 16, 32, 64, 128)
+QUANTA = (1, 4, 16)
 LONGEST = 24
 FREE = 0.02
 CALL = 400.0  # cycles that a call of a kernel costs beside its work, about
@@ -136,7 +137,7 @@ class Divisions:
         for begin, node in enumerate(nodes):
             self._pieces[begin + 1].append((begin, self._piece(begin, node)))
         for begin, end in runs(graph, nodes) if chains else ():
-            for chain in schedules(graph, nodes[begin:end], options):
+            for chain in schedules(graph, nodes[begin:end]):
                 self._pieces[end].append((begin, self._piece(begin, chain)))
         lowest = [0]
         for pieces in self._pieces[1:]:
@@ -225,15 +226,14 @@ def runs(graph: Graph, nodes: Sequence[Node]) -> Iterator[tuple[int, int]]:
                 yield begin, end
 
 
-def schedules(graph: Graph, nodes: Sequence[Node], options: Options) -> Iterator[Schedule]:
-    """The chain in steps of different numbers of rows, of which kernels compute different numbers at a time."""
-    works = {node.name: [o.work.quantum for o in options.get(node.name, FIXED)] for node in nodes}
+def schedules(graph: Graph, nodes: Sequence[Node]) -> Iterator[Schedule]:
+    """The chain in steps of different numbers of rows, with calls of multiples of rows that kernels like."""
+    like = {node.name for node in nodes if len(graph.tensors[node.name].shape) == 2 and graph.macs(node)}
     rows = max(rows_in(graph, node.name) for node in nodes)
-    for most in sorted({quantum for quanta in works.values() for quantum in quanta}):
-        quanta = {name: max((q for q in found if q <= most), default=1) for name, found in works.items()}
+    for quantum in QUANTA if like else QUANTA[:1]:
         for size in ROWS:
-            if most <= size < rows:
-                found = schedule(graph, nodes, -(-rows // size), quanta)
+            if quantum <= size < rows:
+                found = schedule(graph, nodes, -(-rows // size), dict.fromkeys(like, quantum))
                 if found is None:
                     return
                 yield found

@@ -35,6 +35,18 @@ from .calibration import extremes
 LARGEST_BIAS = 1 << 30
 """Half of what 32 bits hold; in 64 bits more would make the multiplier of the output too small for its shift."""
 
+TINY = float(np.finfo(np.float32).tiny)
+SMALLEST_RANGE = TINY * 2**17
+"""What is narrower counts as a tensor of zeros: its scale would be no normal float32 number."""
+
+
+@dataclass(frozen=True)
+class AffineChosen:
+    """The format of every tensor, and the scales [F] (float32 numbers) of every layer's weights."""
+
+    tensors: Mapping[str, Affine]
+    weights: Mapping[str, tuple[float, ...]]
+
 
 @dataclass(frozen=True)
 class AffineScheme:
@@ -81,34 +93,38 @@ def with_formats(
     return Graph.build(graph.name, inputs, nodes, graph.outputs, formats)
 
 
-def affine_weights(op: Conv | Dense | BatchNorm, source: Affine) -> AffineWeights:
+def affine_weights(
+    op: Conv | Dense | BatchNorm, source: Affine, scales: Sequence[float] | None = None
+) -> AffineWeights:
     """Weights and bias of a layer in integers.
 
-    A filter's scale is its largest magnitude / 127, or more where its bias would not fit the accumulator.
+    A filter's scale is that of `scales`, or its largest magnitude / 127; more where its bias would not fit the
+    accumulator.
     """
     if isinstance(op, BatchNorm):
         op = op.as_conv()
     rows = op.kernel.reshape(len(op.kernel), -1).astype(np.float64)
     bias = op.bias.astype(np.float64)
-    scales = np.maximum(
-        np.abs(rows).max(axis=1) / LARGEST_WEIGHT, np.abs(bias) / (source.scale * LARGEST_BIAS)
-    )
-    smallest = np.finfo(np.float32).tiny
-    scales = np.where(scales < smallest, 1.0, scales).astype(np.float32)  # weights and bias 0: any will do
-    exact = scales.astype(np.float64)
+    wanted = np.abs(rows).max(axis=1) / LARGEST_WEIGHT if scales is None else np.array(scales, np.float64)
+    exact = weight_scales(wanted, bias, source.scale).astype(np.float64)
     integers = np.clip(round_half_away(rows / exact[:, np.newaxis]), -LARGEST_WEIGHT, LARGEST_WEIGHT)
     return AffineWeights(
         integers.astype(np.int8).reshape(op.kernel.shape),
         round_half_away(bias / (exact * source.scale)).astype(np.int32 if source.bits == 8 else np.int64),
-        scales,
+        exact.astype(np.float32),
     )
+
+
+def weight_scales(wanted: Array, bias: Array, source: float) -> Array:
+    """Scales [F] float32 that are those wanted where the biases [F] then fit; source: scale of the input."""
+    scales = np.maximum(wanted, np.abs(bias) / (source * LARGEST_BIAS))
+    return np.where(scales < TINY, 1.0, scales).astype(np.float32)  # weights and bias 0: any will do
 
 
 def affine_for(low: float, high: float, bits: int) -> Affine:
     """The format that holds `low` to `high` and, exactly, 0; for a tensor of zeros -1 to 1."""
     low, high = min(low, 0.0), max(high, 0.0)
-    smallest = float(np.finfo(np.float32).tiny) * 2**17
-    if high - low < smallest:
+    if high - low < SMALLEST_RANGE:
         low, high = -1.0, 1.0
     if bits == 16:
         return Affine(16, float(np.float32(max(-low, high) / 32767)))
@@ -127,6 +143,17 @@ def choose_formats(graph: Graph, ranges: Mapping[str, tuple[float, float]], bits
         chosen = SOFTMAX_OUTPUT[bits] if fixed else affine_for(low, high, bits)
         formats.update(dict.fromkeys(group, chosen))
     return formats
+
+
+def choose(graph: Graph, ranges: Mapping[str, tuple[float, float]], bits: int) -> AffineChosen:
+    """The format of every tensor, and the scales of every layer's weights."""
+    tensors = choose_formats(graph, ranges, bits)
+    weights = {
+        node.name: tuple(affine_weights(node.op, tensors[node.inputs[0]]).scales.tolist())
+        for node in graph.nodes
+        if isinstance(node.op, (Conv, Dense, BatchNorm))
+    }
+    return AffineChosen(tensors, weights)
 
 
 def same_formats(graph: Graph) -> dict[str, set[str]]:

@@ -18,6 +18,7 @@ from ..ops.conv import Conv
 from ..ops.dense import Dense
 from ..reference import tensors
 from ..requant import Rounding
+from .calibration import spread
 
 SAMPLES = 256
 
@@ -38,8 +39,8 @@ class BiasCorrection:
     @staticmethod
     def start(graph: Graph, inputs: Sequence[Array], formats: Mapping[str, Fixed]) -> BiasCorrection:
         """`inputs`: real, one array [N, *shape] per graph input, of which SAMPLES evenly spread are used."""
-        step = max(len(inputs[0]) // SAMPLES, 1)
-        few = [x[::step][:SAMPLES] for x in inputs]
+        chosen = spread(len(inputs[0]), SAMPLES)
+        few = [x[chosen] for x in inputs]
         means = {
             name: values.mean(axis=0, keepdims=True, dtype=np.float64)
             for name, values in tensors(graph, few).items()

@@ -21,6 +21,13 @@ BINS = 4096  # on each side of 0
 LARGEST_CUT = 8  # times that a range may be halved
 
 
+def spread(total: int, count: int | None) -> Array:
+    """Indices of `count` of `total` vectors (None: of all), evenly spaced: neighbours are often of one class or
+    person."""
+    count = total if count is None else min(count, total)
+    return np.arange(count) * total // max(count, 1)
+
+
 def calibrate(graph: Graph, inputs: Sequence[Array]) -> Mapping[str, float]:
     """Largest magnitude of every tensor over the calibration data; see `extremes`."""
     return {name: max(-low, high) for name, (low, high) in extremes(graph, inputs).items()}
