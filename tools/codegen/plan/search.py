@@ -23,6 +23,7 @@ from .stream import PLAIN, Schedule, Work, accumulates, reach, rows_in, schedule
 Goal: TypeAlias = Literal["plain", "free", "least"]
 ROWS = (1, 2, 4, 8, 16, 32, 64, 128)
 QUANTA = (1, 4, 16)
+FEW = 8  # rows of one position each
 LONGEST = 24
 FREE = 0.02
 CALL = 400.0  # cycles that a call of a kernel costs beside its work, about
@@ -107,7 +108,9 @@ def arrange(graph: Graph, options: Options, goal: Goal = "free", limit: int = 0)
     fastest = {name: min(found, key=lambda o: o.cycles).scratch for name, found in options.items()}
     found: list[tuple[bool, float, float, MemoryPlan]] = []
     for nodes in orders(graph, fastest):
-        divisions = Divisions(graph, nodes, options)
+        divisions = Divisions(graph, nodes, options, fine=goal == "least")
+        if limit < divisions.floor and limit:
+            divisions = Divisions(graph, nodes, options)
         ceiling = float(limit) if limit else divisions.smallest(FREE if goal == "free" else None)
         for _ in range(TRIES):
             division = divisions.within(ceiling)
@@ -129,7 +132,14 @@ def laid_out(graph: Graph, division: Division, options: Options) -> MemoryPlan:
 class Divisions:
     """All divisions of an order into layers and chains."""
 
-    def __init__(self, graph: Graph, nodes: Sequence[Node], options: Options, chains: bool = True) -> None:
+    def __init__(
+        self,
+        graph: Graph,
+        nodes: Sequence[Node],
+        options: Options,
+        chains: bool = True,
+        fine: bool = True,
+    ) -> None:
         self._graph, self._nodes, self._options = graph, nodes, options
         self._given = [given(graph, nodes[:begin], nodes[begin:]) for begin in range(len(nodes))]
         # By the number of layers up to the piece's end: pieces with the number up to their begin.
@@ -137,7 +147,7 @@ class Divisions:
         for begin, node in enumerate(nodes):
             self._pieces[begin + 1].append((begin, self._piece(begin, node)))
         for begin, end in runs(graph, nodes) if chains else ():
-            for chain in schedules(graph, nodes[begin:end]):
+            for chain in schedules(graph, nodes[begin:end], fine):
                 self._pieces[end].append((begin, self._piece(begin, chain)))
         lowest = [0]
         for pieces in self._pieces[1:]:
@@ -226,13 +236,17 @@ def runs(graph: Graph, nodes: Sequence[Node]) -> Iterator[tuple[int, int]]:
                 yield begin, end
 
 
-def schedules(graph: Graph, nodes: Sequence[Node]) -> Iterator[Schedule]:
-    """The chain in steps of different numbers of rows, with calls of multiples of rows that kernels like."""
+def schedules(graph: Graph, nodes: Sequence[Node], fine: bool) -> Iterator[Schedule]:
+    """The chain in steps of different numbers of rows, with calls of multiples of rows that kernels like.
+
+    fine: those too whose calls compute so few positions that they take much longer.
+    """
     like = {node.name for node in nodes if len(graph.tensors[node.name].shape) == 2 and graph.macs(node)}
     rows = max(rows_in(graph, node.name) for node in nodes)
     for quantum in QUANTA if like else QUANTA[:1]:
         for size in ROWS:
-            if quantum <= size < rows:
+            few = like and (quantum == 1 or size < FEW)
+            if quantum <= size < rows and (fine or not few):
                 found = schedule(graph, nodes, -(-rows // size), dict.fromkeys(like, quantum))
                 if found is None:
                     return
