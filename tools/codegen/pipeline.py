@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -16,7 +17,7 @@ from .graph import Graph
 from .kernels import kernel_table
 from .lower import Program, lower
 from .passes import simplify
-from .plan import Goal, MemoryPlan, arrange
+from .plan import Goal, MemoryPlan, Option, arrange
 from .quantize import affine, fixed_point
 from .quantize.affine import AffineScheme
 from .quantize.fixed_point import FixedPoint
@@ -25,6 +26,7 @@ from .requant import Rounding
 
 BITS = {"int16": 16, "int8": 8}
 AFFINE_BITS = {"affine8": 8, "affine16x8": 16}
+SAME = 0.01
 PLANS: Mapping[Optimize, Goal] = {"speed": "free", "size": "plain", "balanced": "free", "ram": "least"}
 
 Scheme: TypeAlias = FixedPoint | AffineScheme
@@ -99,13 +101,39 @@ def decide(
     were measured.
     """
     nodes = {node.name: node for node in graph.nodes}
-    priced_options = {
-        name: [priced(graph, nodes[name], choice, cycles.get((name, choice))) for choice in found]
-        for name, found in kernels.items()
-    }
-    memory = arrange(graph, priced_options, PLANS[optimize], limit)
-    picked = {name: kernels[name][number] for name, number in memory.picks.items()}
-    return memory, {name: choice for name, choice in picked.items() if choice != PORTABLE}
+    while True:
+        priced_options = {
+            name: [priced(graph, nodes[name], choice, cycles.get((name, choice))) for choice in found]
+            for name, found in kernels.items()
+        }
+        memory = arrange(graph, priced_options, PLANS[optimize], limit)
+        picked = {name: kernels[name][number] for name, number in memory.picks.items()}
+        useless = hardly_used(kernels, priced_options, memory.picks)
+        if not useless:
+            return memory, {name: choice for name, choice in picked.items() if choice != PORTABLE}
+        kernels = {
+            name: [c for c in found if c.kernel not in useless] or [c for c in found if c == PORTABLE]
+            for name, found in kernels.items()
+        }
+
+
+def hardly_used(
+    kernels: Mapping[str, Sequence[Choice]],
+    priced_options: Mapping[str, Sequence[Option]],
+    picks: Mapping[str, int],
+) -> set[str]:
+    """Kernels whose code is not worth its bytes: without them all together takes less than SAME more."""
+    saved: dict[str, float] = {}
+    for name, number in picks.items():
+        choice = kernels[name][number]
+        if choice != PORTABLE:
+            others = [
+                o.cycles for c, o in zip(kernels[name], priced_options[name], strict=True) if c == PORTABLE
+            ]
+            gain = min(others, default=math.inf) - priced_options[name][number].cycles
+            saved[choice.kernel] = saved.get(choice.kernel, 0.0) + gain
+    total = sum(priced_options[name][number].cycles for name, number in picks.items())
+    return {kernel for kernel, gain in saved.items() if gain < SAME * total}
 
 
 def compile_graph(

@@ -166,7 +166,7 @@ def share(
             candidate = buffers[home[source]]
             if candidate.last == step and node.inputs.count(source) == 1 and candidate.at(step) >= size:
                 return joins(node.name, home[source], step)
-        new(node.name, size, step, last[node.name])
+        new(node.name, graph.tensors[node.name].bytes, step, last[node.name])
 
     def stream_buffers(part: Schedule, first: int, end: int) -> Stream:
         over: dict[str, str] = {}
