@@ -1,6 +1,6 @@
 """Cycles of each layer of ResNetv1-6 on the virtual Nucleo: the tables of docs/performance.md.
 
-PYTHONPATH=test python -m python.profile_layers int8 80 [size]
+PYTHONPATH=test python -m python.profile_layers int8 80 [size | ram | balanced]
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ from pathlib import Path
 import numpy as np
 from microai.boards.board import Board, load_board
 from microai.boards.measure import Measurement, measure
-from microai.codegen.choose import Optimize
+from microai.codegen.choose import GOALS, Optimize
 from microai.codegen.emit import emit
 from microai.codegen.host import pack
 from microai.codegen.pipeline import Compiled, compile_graph, scheme_for
@@ -60,4 +60,5 @@ def main(kind: str, filters: int, optimize: Optimize) -> None:
 
 
 if __name__ == "__main__":
-    main(sys.argv[1], int(sys.argv[2]), "size" if "size" in sys.argv[3:] else "speed")
+    goal = sys.argv[3] if len(sys.argv) > 3 else "speed"
+    main(sys.argv[1], int(sys.argv[2]), next(known for known in GOALS if known == goal))

@@ -9,7 +9,7 @@ scratch memory.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Literal, TypeAlias, get_args
 
@@ -24,7 +24,7 @@ from .ops.conv import Conv, FixedConv, Window, bound_of, rounding_half, simd_ser
 from .ops.copy import FixedClamp, FixedReshape
 from .ops.dense import ONE_POSITION, Dense, FixedDense
 from .ops.pool import FixedAvgPool, FixedMaxPool
-from .plan import PLAIN, Work
+from .plan import PLAIN, Option, Work
 from .simd import scratch_bytes
 from .winograd import scratch_bytes as wino_bytes
 from .winograd import serves_q16
@@ -90,6 +90,32 @@ def fastest(graph: Graph, node: Node) -> Choice:
 def candidates(graph: Graph, node: Node) -> list[Choice]:
     """Every kernel that gives this layer's numbers; the portable one first."""
     return [PORTABLE, *simd(graph, node), *winograd(graph, node)]
+
+
+# Cycles of a multiply-accumulate, about, for choosing by the rule; those that blocks cost beside come on top.
+RATES = {"": 5.0, "simd": 1.2, "wino": 0.63}
+
+
+def priced(graph: Graph, node: Node, choice: Choice, cycles: float | None = None) -> Option:
+    """A kernel for the memory plan; `cycles` of the whole layer, None: by the rule."""
+    shape = graph.tensors[node.name].shape
+    work = choice.work if len(shape) == 2 else PLAIN
+    if cycles is None:
+        cycles = RATES[choice.kernel] * graph.macs(node) * work.rows(shape[0]) / shape[0]
+    return Option(choice.scratch, cycles, work)
+
+
+def options(graph: Graph, optimize: Optimize) -> Mapping[str, Sequence[Choice]]:
+    """By the rule: the kernels among which the memory plan chooses, where the portable one is not the best."""
+    if optimize == "size":
+        return {}
+    found = {}
+    for node in graph.nodes:
+        best = fastest(graph, node)
+        if best != PORTABLE:
+            known = candidates(graph, node)
+            found[node.name] = [c for c in known if c.kernel != "wino" or c.groups <= best.groups]
+    return found
 
 
 def simd(graph: Graph, node: Node) -> list[Choice]:
