@@ -1,12 +1,14 @@
 # Every line can be typed by hand; docs/building.md explains them.
 EXPERIMENT ?= experiments/digits.toml
 PORT ?=
+BOARD ?= nucleo_l452re
+CLOCK ?= 48000000
 
 BIN := .venv/bin
-C_SOURCES = $(shell find boards firmware lib/nn_runtime platform test/test_kernels test/test_calibrate -name '*.[ch]')
+C_SOURCES = $(shell find benchmarks boards firmware lib/nn_runtime platform test/test_kernels test/test_calibrate -name '*.[ch]')
 
 .DEFAULT_GOAL := help
-.PHONY: help run test setup lint test-c test-device test-python clean
+.PHONY: help run test bench setup lint test-c test-device test-python clean
 
 help: ## this list
 	@sed -n 's/^\([a-z-]*\):.*## /\1\t/p' Makefile | expand -t 14
@@ -15,6 +17,9 @@ run: setup ## set up, then the whole path from data set to measured image (EXPER
 	$(BIN)/microai run $(EXPERIMENT)
 
 test: lint test-c test-device test-python ## set up, then every test
+
+bench: setup ## the paper's network beside other systems (BOARD=sparkfun_edge, CLOCK=80000000); build/bench/*.json
+	$(BIN)/microai bench --board $(BOARD) --clock $(CLOCK) --json build/bench/$(BOARD)-$(CLOCK).json
 
 setup: ## .venv with the pinned packages, and the system packages that are missing
 	@scripts/setup.sh

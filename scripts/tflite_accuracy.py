@@ -1,6 +1,6 @@
-"""Accuracy of TensorFlow Lite's own post-training quantization beside ours, for one trained model.
+"""Accuracy of TensorFlow Lite's own post-training quantization beside ours, for the trained models of an experiment.
 
-    python scripts/tflite_accuracy.py build/uci_har/resnetv1_6_f16/run1/model.keras build/uci_har/data.npz
+    python scripts/tflite_accuracy.py experiments/uci_har.toml
 
 Both take ranges from the same training vectors. TensorFlow Lite: its converter, all integers, run by its reference
 kernels. "same class": test vectors that keep the float32 model's answer.
@@ -23,7 +23,12 @@ from microai.codegen.frontends import import_model
 from microai.codegen.passes import simplify
 from microai.codegen.pipeline import quantize, scheme_for
 from microai.codegen.reference import outputs, stored
+from microai.deploy import prepare_experiment
+from microai.evaluate import spread
+from microai.report.runs import Accuracies
+from microai.report.terminal import print_runs
 from microai.train.backend import keras
+from rich.console import Console
 
 
 def tflite_scores(model: Any, calibration: Array, x: Array, bits: int) -> Array:
@@ -51,28 +56,39 @@ def tflite_scores(model: Any, calibration: Array, x: Array, bits: int) -> Array:
 
 
 def main(
-    model: Annotated[Path, typer.Argument(help="trained model (.keras)")],
-    data: Annotated[Path, typer.Argument(help="data.npz of the experiment: x_train, x_test, y_test")],
-    vectors: Annotated[
-        int, typer.Option(min=1, help="training vectors for the ranges, the first ones")
-    ] = 500,
+    experiment: Annotated[Path, typer.Argument(help="experiment; its models are trained where they are not")],
+    kind: Annotated[str, typer.Option(help="affine8 or affine16x8")] = "affine8",
+    vectors: Annotated[int, typer.Option(min=1, help="training vectors for the ranges, evenly spaced")] = 500,
+    set: Annotated[list[str] | None, typer.Option(help="change the experiment: key.path=TOML value")] = None,
 ) -> None:
-    with np.load(data) as arrays:
-        x, y, calibration = arrays["x_test"], arrays["y_test"], arrays["x_train"][:vectors]
-    graph = simplify(import_model(model, model.stem), remove_softmax=True)
-    real = outputs(graph, [x])[0].reshape(len(x), -1)
-    found = {"float32": real}
-    trained = keras.models.load_model(model, compile=False)
-    for kind, bits in (("affine8", 8), ("affine16x8", 16)):
+    overrides = [*(set or ()), 'deploy.quantize=["float32"]']
+    settings, prepared, items = prepare_experiment(experiment, overrides)
+    x, y = prepared.x_test, prepared.y_test
+    calibration = prepared.x_train[spread(len(prepared.x_train), vectors)]
+    bits = {"affine8": 8, "affine16x8": 16}[kind]
+    rows = []
+    for item in items:
+        model = item.model
+        graph = simplify(import_model(model.path, model.name), remove_softmax=True)
+        real = outputs(graph, [x])[0].reshape(len(x), -1)
         affine = quantize(graph, [calibration], scheme_for(kind))
-        found[kind] = outputs(affine, stored(affine, [x]))[0].reshape(len(x), -1)
-        found[f"TensorFlow Lite {'int8' if bits == 8 else '16x8'}"] = tflite_scores(
-            trained, calibration, x, bits
-        )
-    for name, scores in found.items():
-        print(
-            f"{name:20} {100 * accuracy(scores, y):6.2f} %  same class {100 * agreement(real, scores):6.2f} %"
-        )
+        found = {
+            kind: outputs(affine, stored(affine, [x]))[0].reshape(len(x), -1),
+            f"TensorFlow Lite {kind}": tflite_scores(
+                keras.models.load_model(model.path, compile=False), calibration, x, bits
+            ),
+        }
+        for name, scores in found.items():
+            row = Accuracies(
+                model.name, model.run, name, accuracy(real, y), accuracy(scores, y), agreement(real, scores)
+            )
+            rows.append(row)
+            print(
+                f"{model.name}/run{model.run} {name:26} {100 * row.accuracy:6.2f} %  float {100 * row.exact:6.2f} %"
+                f"  same class {100 * row.agreement:6.2f} %",
+                flush=True,
+            )
+    print_runs(Console(width=120), settings.bench.name, rows)
 
 
 if __name__ == "__main__":

@@ -39,11 +39,13 @@ ModelName = Annotated[
 Run = Annotated[int | None, typer.Option("--run", help="number of the run (default: the first)")]
 
 
-class Goal(Enum):
+class Aim(Enum):
     """What kernels are chosen for."""
 
     speed = "speed"
     size = "size"
+    ram = "ram"
+    balanced = "balanced"
 
 
 class Stage(Enum):
@@ -135,7 +137,8 @@ def _deploy_and_evaluate(path: Path, overrides: Sequence[str] | None, port: str 
     report, location, cached = deploy(path, overrides or (), console, port)
     print_report(console, report)
     for result in report.results:
-        print_layers(console, result)
+        if result.run == report.results[0].run:  # other runs take the same cycles, but for clamps
+            print_layers(console, result)
     console.print(f"{'nothing changed since ' if cached else 'wrote '}{location}")
     if not all(result.bits_equal_host and result.bits_equal_board for result in report.results):
         raise UserError(location, "reference, host and board do not agree", "see `microai check`")
@@ -170,6 +173,9 @@ def show(
     set: Overrides = None,
     model: ModelName = None,
     run: Run = None,
+    plot: Annotated[
+        Path | None, typer.Option(help="of stage plan: draw the arena over time (.png, .svg, .pdf)")
+    ] = None,
 ) -> None:
     """Print the graph of a model as a table after a stage."""
     from .deploy import compile_variant, prepare_experiment, select
@@ -186,8 +192,50 @@ def show(
             terminal.print_graph(console, compiled.quantized, "quantize")
         case Stage.plan:
             terminal.print_plan(console, compiled.program)
+            if plot is not None:
+                from .report.memory import plot_memory
+
+                plot_memory(compiled.program, plot)
         case Stage.lower:
             terminal.print_program(console, compiled.program)
+
+
+@app.command()
+def choose(
+    experiment: ExperimentPath,
+    type: Annotated[
+        str | None, typer.Option("--type", help="one type (default: all that [deploy] has)")
+    ] = None,
+    board: Annotated[str | None, typer.Option(help="the board (default: the first target)")] = None,
+    untrained: Annotated[
+        bool, typer.Option("--untrained", help="random weights, no data set, no training")
+    ] = False,
+    set: Overrides = None,
+    model: ModelName = None,
+    run: Run = None,
+    json: Annotated[Path | None, typer.Option("--json", help="write the figures to this file")] = None,
+) -> None:
+    """Which kernel computes each layer, what it beat, and why."""
+    from . import deploy
+    from .experiment import load_experiment
+    from .report import choices
+
+    overrides = [*(set or ())]
+    overrides += [f'deploy.quantize=["{type}"]'] if type is not None else []
+    overrides += [f'deploy.target=["{board}"]'] if board is not None else []
+    if untrained:
+        kinds = load_experiment(experiment, overrides).deploy.quantize
+        found = [deploy.choose_untrained(experiment, overrides, kind, model) for kind in kinds]
+    else:
+        settings, prepared, items = deploy.prepare_experiment(experiment, overrides)
+        found = [
+            (variant.name, deploy.compile_and_choose(settings, prepared, variant)[1])
+            for variant in deploy.select(items, model, run)
+        ]
+    for name, selection in found:
+        choices.print_selection(console, name, selection)
+    if json is not None:
+        choices.write(found, json)
 
 
 @app.command()
@@ -261,10 +309,13 @@ def generate(
         str, typer.Option(help="of all C names; a different one for each model in an image")
     ] = "model",
     remove_softmax: Annotated[bool, typer.Option(help="leave out a softmax at the end")] = False,
-    optimize: Annotated[Goal, typer.Option(help="kernels: the fastest, or those that need least memory")] = (
-        Goal.speed
-    ),
-    board: Annotated[str | None, typer.Option(help="check that the model fits this board")] = None,
+    optimize: Annotated[
+        Aim, typer.Option(help="kernels: fewest cycles, least ROM, least RAM, or the least product of these")
+    ] = Aim.speed,
+    board: Annotated[
+        str | None,
+        typer.Option(help="measure kernels on this board's virtual twin; check that the model fits"),
+    ] = None,
 ) -> None:
     """Generate C from a model of your own, without an experiment."""
     from .boards.board import load_board
@@ -272,12 +323,23 @@ def generate(
     from .codegen.pipeline import compile_model, scheme_for
     from .codegen.render import render
     from .firmware import check_memory
+    from .selection import Chooser, Goal, Limits
 
     target = None if board is None else load_board(board)
+    chooser = None
+    if target is not None:
+        chooser = Chooser(Goal(optimize.value, Limits(), target, target.default_clock_hz))
     scheme = scheme_for(type, scale, frac, rounding)
     arrays = [] if calibration is None else load_calibration(calibration)
     program = compile_model(
-        model, model.stem, scheme, arrays, prefix, remove_softmax, optimize=optimize.value
+        model,
+        model.stem,
+        scheme,
+        arrays,
+        prefix,
+        remove_softmax,
+        optimize=optimize.value,
+        chooser=chooser,
     ).program
     emit(render(program), out)
     if target is not None:
@@ -361,6 +423,36 @@ def profile(
         profiler.write(found, json)
     if plot is not None:
         plot_profile(found, made.program, plot)
+
+
+@app.command()
+def bench(
+    board: Annotated[str, typer.Option(help="the board that is emulated")] = "nucleo_l452re",
+    clock: Annotated[int | None, typer.Option(help="core clock in Hz (default: the board's)")] = None,
+    type: Annotated[list[str] | None, typer.Option("--type", help="types (default: four)")] = None,
+    filters: Annotated[list[int] | None, typer.Option(help="widths of the network (default: 16, 80)")] = None,
+    optimize: Annotated[list[Aim] | None, typer.Option(help="what kernels are chosen for")] = None,
+    peer: Annotated[bool, typer.Option(help="run Qualia-CodeGen too where it is installed")] = True,
+    json: Annotated[Path | None, typer.Option("--json", help="write the figures to this file")] = None,
+) -> None:
+    """The paper's network in this engine beside other systems: cycles, time, ROM, RAM, ratios."""
+    from . import bench as benchmark
+    from .boards.board import load_board
+
+    target = load_board(board)
+    with console.status("") as status:
+        found = benchmark.run(
+            target,
+            clock or target.default_clock_hz,
+            type or benchmark.TYPES,
+            filters or benchmark.FILTERS,
+            [aim.value for aim in optimize or (Aim.speed,)],
+            peer,
+            status.update,
+        )
+    benchmark.print_bench(console, found)
+    if json is not None:
+        benchmark.write(found, json)
 
 
 @data_app.command("list")

@@ -12,16 +12,18 @@ from dataclasses import dataclass
 from importlib.metadata import version
 from pathlib import Path
 
+from .boards.board import load_board
 from .codegen.emit import emit
 from .codegen.formats import Array
-from .codegen.pipeline import Compiled, Scheme, compile_model
-from .codegen.quantize.fixed_point import FixedPoint
+from .codegen.pipeline import Compiled, Scheme, compile_graph, compile_model
+from .codegen.quantize.calibration import spread
 from .codegen.render import render
 from .errors import UserError
 from .experiment import Affine as AffineSection
 from .experiment import Experiment, load_experiment
 from .experiment import FixedPoint as FixedPointSection
 from .files import code_key, key_of, write_text
+from .selection import Chooser, Goal, Limits, Selection, selection_key
 from .train import qat
 from .train.stages import PreparedData, TrainedModel, preprocess_data, train
 
@@ -60,29 +62,51 @@ def scheme_of(experiment: Experiment, kind: str) -> Scheme | None:
 
 
 def calibration_of(experiment: Experiment, kind: str, prepared: PreparedData) -> list[Array]:
-    """The training vectors that ranges are taken from; none for float32."""
+    """The training vectors that ranges are taken from, evenly spaced; none for float32."""
     section = experiment.quantization[kind]
     if not isinstance(section, (FixedPointSection, AffineSection)):
         return []
-    return [prepared.x_train[: section.calibration_vectors]]
+    x = prepared.x_train
+    return [x[spread(len(x), section.calibration_vectors)]]
+
+
+def goal_of(experiment: Experiment) -> Goal:
+    """What kernels are chosen for: the first target, its clock, the aim and the limits of [deploy]."""
+    deploy = experiment.deploy
+    board = load_board(deploy.target[0])
+    return Goal(
+        deploy.optimize,
+        Limits(deploy.rom_bytes, deploy.ram_bytes, deploy.ms),
+        board,
+        deploy.clock_hz or board.default_clock_hz,
+        deploy.measure,
+    )
 
 
 def compile_variant(experiment: Experiment, prepared: PreparedData, variant: Variant) -> Compiled:
-    """Run the generator for one variant; calibrates with the first training vectors."""
+    """Run the generator for one variant; calibrates with training vectors."""
+    return compile_and_choose(experiment, prepared, variant)[0]
+
+
+def compile_and_choose(
+    experiment: Experiment, prepared: PreparedData, variant: Variant
+) -> tuple[Compiled, Selection]:
+    """Run the generator for one variant, and tell how its kernels were chosen."""
     scheme = scheme_of(experiment, variant.type)
     calibration = calibration_of(experiment, variant.type, prepared)
     name = f"{experiment.bench.name}/{variant.name}"
     tuned = tuned_of(experiment, variant)
-    deploy = experiment.deploy
-    return compile_model(
+    chooser = Chooser(goal_of(experiment))
+    compiled = compile_model(
         variant.model.path,
         name,
         scheme,
         calibration,
-        deploy.prefix,
+        experiment.deploy.prefix,
         frozen=None if tuned is None else tuned.frozen,
-        optimize=deploy.optimize,
+        chooser=chooser,
     )
+    return compiled, chooser.selection
 
 
 def tuned_of(experiment: Experiment, variant: Variant) -> qat.Tuned | None:
@@ -112,7 +136,7 @@ def generation_key(experiment: Experiment, prepared: PreparedData, variant: Vari
         type=variant.type,
         section=section.model_dump(),
         prefix=experiment.deploy.prefix,
-        optimize=experiment.deploy.optimize,
+        kernels=selection_key(goal_of(experiment)),
         code=generator_key(),
     )
 
@@ -127,7 +151,10 @@ def generator_key() -> str:
     text = hashlib.sha256(b"".join(path.read_bytes() for path in sorted(package.rglob("*.j2"))))
     text.update((package.parents[1] / "lib/nn_runtime/nn_kernels.def").read_bytes())
     return key_of(
-        code=code_key(*modules), text=text.hexdigest(), numpy=version("numpy"), jinja=version("jinja2")
+        code=code_key(*modules, f"{__package__}.selection", f"{__package__}.kernel_costs"),
+        text=text.hexdigest(),
+        numpy=version("numpy"),
+        jinja=version("jinja2"),
     )
 
 
@@ -158,7 +185,7 @@ def tune(
         for step in experiment.quantization_aware_training:
             if step.type in experiment.deploy.quantize:
                 scheme = scheme_of(experiment, step.type)
-                assert isinstance(scheme, FixedPoint)  # the experiment reader's check
+                assert scheme is not None  # the experiment reader's check
                 calibration = calibration_of(experiment, step.type, prepared)
                 tuned.append((model, qat.tune(experiment, prepared, model, step, scheme, calibration)))
     return tuned
@@ -184,3 +211,16 @@ def select(items: Sequence[Variant], model: str | None = None, run: int | None =
         known = sorted({f"{item.model.name} run {item.model.run}" for item in items})
         raise UserError("experiment", f"has no model {name} run {number}", f"choose from {', '.join(known)}")
     return chosen
+
+
+def choose_untrained(
+    path: Path, overrides: Sequence[str], kind: str, model: str | None
+) -> tuple[str, Selection]:
+    """How kernels are chosen for the first (or the named) model of an experiment in a type, with random weights."""
+    from .profile import untrained_model
+
+    settings, name, graph, x = untrained_model(path, overrides, kind, model)
+    scheme = scheme_of(settings, kind)
+    chooser = Chooser(goal_of(settings))
+    compile_graph(graph, scheme, [] if scheme is None else [x], settings.deploy.prefix, chooser=chooser)
+    return name, chooser.selection

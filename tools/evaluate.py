@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-import hashlib
 import zlib
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
-from numpy.typing import NDArray
 from rich.console import Console
 from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn, TimeElapsedColumn
 
@@ -22,16 +20,18 @@ from .codegen.compare import Difference, accuracy, agreement, first_difference
 from .codegen.formats import Array
 from .codegen.host import HostModel, build_host, pack, unpack
 from .codegen.pipeline import Compiled
+from .codegen.quantize.calibration import spread
 from .deploy import Variant, compile_variant, generation_key, prepare_deploy, prepare_experiment, select
 from .experiment import Experiment
 from .files import code_key, key_of
-from .firmware import build_image, checkout, toolchain
+from .firmware import build_image, machine_key, toolchain
 from .report.results import VERSION, LayerCost, Memory, Report, Result, commit, read_report
 from .train.stages import BUILD, PreparedData
 
 PROGRESS = (TextColumn("{task.description}"), BarColumn(), TaskProgressColumn(), TimeElapsedColumn())
 FLOAT_TOLERANCE = 1e-5  # relative to the largest value of a tensor: float32 sums in another order
 BATCH = 256
+TIMED = 5  # vectors with counted cycles on a virtual board: they differ by clamps alone, and counting is slow
 
 
 @dataclass(frozen=True)
@@ -97,13 +97,28 @@ def evaluate_board(
 ) -> BoardResult:
     """Run test vectors x [N, *shape] on the board (virtual without `port`); outputs must have host C's bits.
 
-    progress is called with the number of vectors done.
+    A virtual board counts the cycles of the first TIMED of them. progress is called with the number of vectors
+    done.
     """
     program = compiled.program
     stored = list(reference.stored(compiled.quantized, [x]))
-    measurement = measure(
-        elf, board, [bytes(row) for row in pack(stored, program.inputs)], port=port, progress=progress
-    )
+    vectors = [bytes(row) for row in pack(stored, program.inputs)]
+    timed = len(vectors) if port is not None else TIMED
+    measurement = measure(elf, board, vectors[:timed], port=port, progress=progress)
+    if vectors[timed:]:
+        others = measure(
+            elf,
+            board,
+            vectors[timed:],
+            count_cycles=False,
+            trace=False,
+            progress=lambda done: progress(timed + done),
+        )
+        measurement = replace(
+            measurement,
+            outputs=measurement.outputs + others.outputs,
+            stack_used=max(measurement.stack_used, others.stack_used),
+        )
     data = np.frombuffer(b"".join(measurement.outputs), np.uint8).reshape(len(x), -1)
     found = unpack(data, program.outputs)
     names = compiled.quantized.outputs
@@ -118,11 +133,6 @@ def evaluate_board(
     )
 
 
-def spread(total: int, count: int) -> NDArray[np.intp]:
-    """Indices of `count` of `total` test vectors, evenly spaced: neighbours are often of one class or person."""
-    return np.arange(min(count, total)) * total // min(count, total)
-
-
 def image_of(experiment: Experiment, variant: Variant, board: Board) -> Path:
     """The firmware image of a generated variant for a board, built where it is out of date."""
     clock = experiment.deploy.clock_hz or board.default_clock_hz
@@ -131,21 +141,12 @@ def image_of(experiment: Experiment, variant: Variant, board: Board) -> Path:
 
 def evaluation_key(experiment: Experiment, prepared: PreparedData, items: Sequence[Variant]) -> str:
     """Hash of all that decides a report: models, settings, generator, C sources, emulator, compiler."""
-    root = checkout()
-    sources = hashlib.sha256()
-    for folder in ("lib/nn_runtime", "firmware", "boards", "platform", "cmake"):
-        for path in sorted((root / folder).rglob("*")):
-            if path.is_file() and "__pycache__" not in path.parts:
-                sources.update(path.relative_to(root).as_posix().encode() + b"\0" + path.read_bytes())
-    package = __package__ or ""
-    emulator = [f"{package}.boards.{path.stem}" for path in (root / "tools" / "boards").glob("*.py")]
     return key_of(
         variants=[generation_key(experiment, prepared, item) for item in items],
-        deploy=experiment.deploy.model_dump(),
+        deploy=experiment.deploy.model_dump(exclude={"quantize"}),  # the variants say it
         evaluate=experiment.evaluate.model_dump(),
-        sources=sources.hexdigest(),
-        code=code_key(*emulator, f"{package}.evaluate", f"{package}.firmware"),
-        compiler=toolchain().compiler,
+        code=code_key(f"{__package__ or ''}.evaluate"),
+        machine=machine_key(),
     )
 
 
@@ -153,7 +154,7 @@ def deploy_and_evaluate(
     path: Path, overrides: Sequence[str], console: Console, port: str | None = None
 ) -> tuple[Report, Path, bool]:
     """Generate, build and evaluate every variant on every board; returns the report, its file, and whether it
-    was there already with nothing changed since.
+    was there already with nothing changed since. A run that was killed goes on after its last whole variant.
 
     With `port` the one board of the experiment is real and is measured; it must already run the image.
     """
@@ -168,11 +169,22 @@ def deploy_and_evaluate(
     tools = toolchain()
     x, labels = prepared.x_test[: experiment.evaluate.limit], prepared.y_test[: experiment.evaluate.limit]
     few = spread(len(x), experiment.evaluate.vectors)
-    results = []
+
+    def made(key: str, results: Sequence[Result]) -> Report:
+        name = experiment.bench.name
+        return Report(VERSION, key, name, commit(), tools.compiler, tools.flags, tuple(results))
+
+    results: list[Result] = []
     with Progress(*PROGRESS, console=console, transient=True) as progress:
         task = progress.add_task("", total=len(items) * (1 + len(boards)))
         for item in items:
             progress.update(task, description=f"{item.name}: reference and host C")
+            own = evaluation_key(experiment, prepared, [item])
+            done = read_report(item.folder / "report.json", own) if port is None else None
+            if done is not None:
+                results += done.results
+                progress.advance(task, 1 + len(boards))
+                continue
             prepare_deploy(experiment, prepared, item)
             compiled = compile_variant(experiment, prepared, item)
             host = build_host(compiled.program, item.folder / "host")
@@ -195,9 +207,9 @@ def deploy_and_evaluate(
                 progress.remove_task(vectors)
                 results.append(result_of(item, board, compiled, on_host, on_board))
                 progress.advance(task)
-    report = Report(
-        VERSION, key, experiment.bench.name, commit(), tools.compiler, tools.flags, tuple(results)
-    )
+            if port is None:
+                made(own, results[-len(boards) :]).write(item.folder / "report.json")
+    report = made(key, results)
     report.write(location)
     return report, location, False
 

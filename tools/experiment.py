@@ -15,6 +15,7 @@ from pydantic import Field, SerializeAsAny, ValidationError, field_validator, mo
 from pydantic_core import ErrorDetails
 
 from .boards.board import board_names
+from .codegen.choose import Optimize
 from .codegen.quantize.affine import AffineScheme
 from .codegen.quantize.fixed_point import FixedPoint as FixedPointScheme
 from .codegen.quantize.fixed_point import Widths
@@ -117,10 +118,11 @@ class FixedPoint(QuantizationKind):
     frac: forced for the whole network (paper: 9 for int16, Q7.9); None is found from the calibration vectors.
     unsigned: outputs of ReLU have no sign bit and one more bit of precision, where their readers allow it.
     packed: weights of other widths than 8 and 16 bits take that many bits of flash; false: 8 or 16, and faster.
-    weights_rounding: of float weights to integers, when generating; the paper truncates.
+    weights_rounding: of float weights to integers, when generating; the paper truncates; "adaptive": not each
+    for itself, but so that the layer's output keeps its values over the calibration vectors.
     activations_rounding: of accumulators to outputs, on the target.
-    calibration_vectors: how many training vectors the ranges of activations are taken from, the first ones of
-    the training part; None is all.
+    calibration_vectors: how many training vectors the ranges of activations are taken from, evenly
+    spaced in the training part; None is all.
     calibration: where a range ends: "minmax", "percentile" (of magnitudes, percentile), "mse", "kl".
     weights_calibration: "minmax", or "mse": large weights saturate where that makes the mean square error less.
     bias_correction: the mean error of weights and inputs is taken out of each bias.
@@ -133,7 +135,7 @@ class FixedPoint(QuantizationKind):
     frac: Annotated[int, Field(ge=-16, le=31)] | None = None
     unsigned: bool = False
     packed: bool = True
-    weights_rounding: Rounding = "nearest"
+    weights_rounding: Literal["nearest", "floor", "trunc", "adaptive"] = "nearest"
     activations_rounding: Rounding = "nearest"
     calibration_vectors: Annotated[int, Field(ge=1)] | None = None
     calibration: Literal["minmax", "percentile", "mse", "kl"] = "minmax"
@@ -155,11 +157,12 @@ class FixedPoint(QuantizationKind):
 
     def scheme(self) -> FixedPointScheme:
         """What the generator is told."""
+        adaptive = self.weights_rounding == "adaptive"
         return FixedPointScheme(
             bits=self.activations_bits,
             scale=self.scale,
             frac=self.frac,
-            weight_rounding=RoundingMode[self.weights_rounding.upper()],
+            weight_rounding=RoundingMode["NEAREST" if adaptive else self.weights_rounding.upper()],
             rounding=RoundingMode[self.activations_rounding.upper()],
             weight_bits=self.weights_bits,
             unsigned=self.unsigned,
@@ -169,6 +172,7 @@ class FixedPoint(QuantizationKind):
             weight_calibration=self.weights_calibration,
             bias_correction=self.bias_correction,
             equalization=self.equalization,
+            adaptive=adaptive,
             layers={
                 name: Widths(widths.weights_bits, widths.activations_bits)
                 for name, widths in self.layers.items()
@@ -180,16 +184,19 @@ class Affine(QuantizationKind):
     """kind = "affine": real = scale * (q - zero point), TensorFlow Lite's specification.
 
     activations_bits: 8, or 16 (symmetric). Weights have 8, with a scale for each filter.
-    calibration_vectors: how many training vectors the ranges of activations are taken from, the first ones of
-    the training part; None is all.
+    calibration_vectors: how many training vectors the ranges of activations are taken from, evenly
+    spaced in the training part; None is all.
+    calibration: where a range ends: "minmax", "percentile" (of magnitudes, percentile), "mse", "kl".
     """
 
     activations_bits: Literal[8, 16] = 8
     calibration_vectors: Annotated[int, Field(ge=1)] | None = None
+    calibration: Literal["minmax", "percentile", "mse", "kl"] = "minmax"
+    percentile: Annotated[float, Field(gt=0, le=100)] = 99.99
 
     def scheme(self) -> AffineScheme:
         """What the generator is told."""
-        return AffineScheme(self.activations_bits)
+        return AffineScheme(self.activations_bits, self.calibration, self.percentile)
 
 
 class Float(QuantizationKind):
@@ -217,20 +224,34 @@ class Deploy(Section):
 
     target: names of folders under boards/; a single name may stand without brackets. quantize: the types to
     generate, float32, int16, int8, affine8, affine16x8 or names of [quantization] sections. clock_hz: core
-    clock; None is the board's default. prefix: of all names in the generated C. optimize: which kernels are
-    chosen.
+    clock; None is the board's default. prefix: of all names in the generated C.
+    optimize: what kernels are chosen for: "speed" fewest cycles, "size" least ROM, "ram" least RAM, "balanced"
+    the least product of the three. rom_bytes, ram_bytes, ms: limits of the whole image and of one inference on
+    the first target. measure: costs of kernels are measured on that target's virtual board; false: a rule.
     """
 
     target: Annotated[tuple[Name, ...], Field(min_length=1)] = ("nucleo_l452re",)
     quantize: Annotated[tuple[Name, ...], Field(min_length=1)] = ("int8",)
     clock_hz: Annotated[int, Field(ge=1)] | None = None
     prefix: Annotated[str, Field(pattern=r"^[a-z][a-z0-9_]*$")] = "model"
-    optimize: Literal["speed", "size"] = "speed"
+    optimize: Optimize = "speed"
+    rom_bytes: Annotated[int, Field(ge=1)] | None = None
+    ram_bytes: Annotated[int, Field(ge=1)] | None = None
+    ms: Annotated[float, Field(gt=0, allow_inf_nan=False)] | None = None
+    measure: bool = True
 
     @field_validator("target", mode="before")
     @classmethod
     def _one_target(cls, value: object) -> object:
         return (value,) if isinstance(value, str) else value
+
+    @model_validator(mode="after")
+    def _limits_are_measured(self) -> Deploy:
+        limits = {"rom_bytes": self.rom_bytes, "ram_bytes": self.ram_bytes, "ms": self.ms}
+        given = [name for name, limit in limits.items() if limit is not None]
+        if given and not self.measure:
+            raise ValueError(f"{given[0]} needs measured kernels: remove it or measure = false")
+        return self
 
 
 class Evaluate(Section):
@@ -308,13 +329,13 @@ def load_experiment(path: Path, overrides: Sequence[str] = ()) -> Experiment:
 
 
 def _trained_types_exist(experiment: Experiment, path: Path) -> None:
-    fixed = [name for name, section in experiment.quantization.items() if isinstance(section, FixedPoint)]
+    integers = [name for name, section in experiment.quantization.items() if not isinstance(section, Float)]
     trained: list[str] = []
     for index, step in enumerate(experiment.postprocessing):
         if isinstance(step.params, QuantizationAwareTraining):
             where, kind = f"{path}: postprocessing[{index}].params.type", step.params.type
-            if kind not in fixed:
-                raise UserError(where, f"{kind!r} is no fixed-point type", nearest(kind, fixed))
+            if kind not in integers:
+                raise UserError(where, f"{kind!r} is no type of integers", nearest(kind, integers))
             if kind in trained:
                 raise UserError(where, f"{kind!r} is trained by an earlier step too", "remove one of them")
             trained.append(kind)

@@ -10,7 +10,7 @@ import json
 from collections.abc import Iterable, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -28,13 +28,16 @@ from .codegen.formats import Array
 from .codegen.graph import Graph
 from .codegen.host import pack
 from .codegen.lower import Program
-from .codegen.pipeline import Compiled, Scheme, compile_graph, scheme_for
+from .codegen.pipeline import Chooser, Compiled, Scheme, compile_graph, scheme_for
 from .codegen.plan import plan
 from .codegen.reference import stored
 from .codegen.render import render
 from .errors import UserError
 from .files import write_text
 from .firmware import build_image
+
+if TYPE_CHECKING:
+    from .experiment import Experiment
 
 VERSION = 2
 BUILD = Path("build")
@@ -128,9 +131,12 @@ def of_graph(
     clock_hz: int,
     folder: Path,
     prefix: str = "model",
+    chooser: Chooser | None = None,
 ) -> Subject:
     """Generate and build an image of a graph in a type; calibration [N, *shape] per input, the first vector is run."""
-    compiled = compile_graph(graph, scheme, calibration if scheme is not None else [], prefix)
+    compiled = compile_graph(
+        graph, scheme, calibration if scheme is not None else [], prefix, chooser=chooser
+    )
     emit(render(compiled.program), folder / "nn_model")
     elf = build_image(folder / "nn_model", board, clock_hz, folder / board.name)
     return built(elf, board, kind, compiled, calibration)
@@ -181,8 +187,39 @@ def of_experiment(
 
 
 def _untrained(path: Path, overrides: Sequence[str], kind: str, board: Board, model: str | None) -> Subject:
+    from .deploy import goal_of, scheme_of
+    from .selection import Chooser
+
+    settings, name, graph, x = untrained_model(path, overrides, kind, model)
+    return of_graph(
+        graph,
+        scheme_of(settings, kind),
+        kind,
+        [x],
+        board,
+        settings.deploy.clock_hz or board.default_clock_hz,
+        BUILD / name,
+        settings.deploy.prefix,
+        Chooser(goal_of(settings)),
+    )
+
+
+def untrained_model(
+    path: Path, overrides: Sequence[str], kind: str, model: str | None
+) -> tuple[Experiment, str, Graph, Array]:
+    """An experiment and its first (or the named) model with random weights: name, graph, random inputs [N, *shape]."""
     from .codegen.frontends.keras import import_keras
-    from .deploy import scheme_of
+
+    settings, network, x = untrained_experiment(path, overrides, model)
+    chosen = model or settings.models[0].name
+    name = f"{settings.bench.name}/{chosen}/untrained/{kind}"
+    return settings, name, import_keras(network, name), x
+
+
+def untrained_experiment(
+    path: Path, overrides: Sequence[str], model: str | None
+) -> tuple[Experiment, Any, Array]:
+    """An experiment, the `keras.Model` of its first (or the named) model with random weights, random inputs."""
     from .experiment import load_experiment
     from .train.untrained import random_data, untrained
 
@@ -193,17 +230,7 @@ def _untrained(path: Path, overrides: Sequence[str], kind: str, board: Board, mo
             path, f"has no model {model}", f"choose from {', '.join(m.name for m in settings.models)}"
         )
     x = random_data(settings)
-    name = f"{settings.bench.name}/{chosen.name}/untrained"
-    return of_graph(
-        import_keras(untrained(settings, chosen, x), f"{name}/{kind}"),
-        scheme_of(settings, kind),
-        kind,
-        [x],
-        board,
-        settings.deploy.clock_hz or board.default_clock_hz,
-        BUILD / name / kind,
-        settings.deploy.prefix,
-    )
+    return settings, untrained(settings, chosen, x), x
 
 
 # ---- from an image to figures ----

@@ -10,13 +10,14 @@ from rich.table import Table
 
 from .codegen import reference
 from .codegen.compare import accuracy, agreement
+from .codegen.quantize.calibration import spread
 from .codegen.quantize.fixed_point import FixedPoint, prepare
 from .deploy import Variant, calibration_of, compile_variant, scheme_of, tuned_of
 from .errors import UserError
-from .evaluate import spread
 from .experiment import Experiment
 from .report.quantization import alternatives, analyse, plot_quantization, print_quantization, tried
-from .report.terminal import columns, percent
+from .report.runs import Accuracies
+from .report.terminal import columns, percent, print_runs
 from .train.stages import PreparedData
 
 
@@ -28,19 +29,29 @@ def compare_types(
     x, labels = prepared.x_test[:limit], prepared.y_test[:limit]
     table = Table(title=f"{experiment.bench.name}: accuracy of the reference in %, {len(x)} test vectors")
     columns(table, ["model", "type"], ["float", "type", "same class", "weights bytes"])
+    rows = []
     for item in items:
         compiled = compile_variant(experiment, prepared, item)
         (exact, *_) = reference.outputs(compiled.simplified, [x])
         graph = compiled.quantized
         (found, *_) = reference.outputs(graph, reference.stored(graph, [x]))
-        table.add_row(
-            f"{item.model.name}/run{item.model.run}",
+        row = Accuracies(
+            item.model.name,
+            item.model.run,
             item.type,
-            *(percent(accuracy(scores, labels)) for scores in (exact, found)),
-            percent(agreement(exact, found)),
+            accuracy(exact, labels),
+            accuracy(found, labels),
+            agreement(exact, found),
+        )
+        rows.append(row)
+        table.add_row(
+            f"{row.model}/run{row.run}",
+            row.type,
+            *(percent(value) for value in (row.exact, row.accuracy, row.agreement)),
             str(compiled.program.weights_bytes),
         )
     console.print(table)
+    print_runs(console, experiment.bench.name, rows)
 
 
 def explain(
@@ -67,10 +78,10 @@ def explain(
             prepare(compiled.simplified, scheme) if isinstance(scheme, FixedPoint) else compiled.simplified
         )
     report = analyse(graph, compiled.quantized, x, labels)
-    if isinstance(scheme, FixedPoint):
-        calibration = calibration_of(experiment, chosen.type, prepared)
-        schemes = alternatives(scheme, report.worst_weights)
-        report = report.with_trials(tried(compiled.simplified, calibration, schemes, x, labels))
+    assert scheme is not None
+    calibration = calibration_of(experiment, chosen.type, prepared)
+    schemes = alternatives(scheme, report.worst_weights)
+    report = report.with_trials(tried(compiled.simplified, calibration, schemes, x, labels))
     print_quantization(console, report)
     location = chosen.folder / "quantization.json"
     report.write(location)

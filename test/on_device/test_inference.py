@@ -12,9 +12,9 @@ from microai.boards.elf import load_image
 from microai.boards.link import DeviceLink, SerialPort
 from microai.boards.measure import measure
 from microai.codegen.host import build_host, pack, unpack
+from microai.codegen.quantize.calibration import spread
 from microai.codegen.reference import stored
 from microai.deploy import compile_variant, prepare_experiment, select
-from microai.evaluate import spread
 from pytest_embedded_serial.dut import SerialDut
 
 PROJECT = Path(__file__).resolve().parents[2]

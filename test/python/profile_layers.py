@@ -1,6 +1,6 @@
 """Cycles of each layer of ResNetv1-6 on the virtual Nucleo: the tables of docs/performance.md.
 
-PYTHONPATH=test python -m python.profile_layers int8 80 [size]
+PYTHONPATH=test python -m python.profile_layers int8 80 [size | ram | balanced]
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ from pathlib import Path
 import numpy as np
 from microai.boards.board import Board, load_board
 from microai.boards.measure import Measurement, measure
-from microai.codegen.choose import Optimize
+from microai.codegen.choose import GOALS, Optimize
 from microai.codegen.emit import emit
 from microai.codegen.host import pack
 from microai.codegen.pipeline import Compiled, compile_graph, scheme_for
@@ -42,7 +42,7 @@ def main(kind: str, filters: int, optimize: Optimize) -> None:
         compiled, m = measured(kind, filters, load_board("nucleo_l452re"), CLOCK_HZ, Path(folder), optimize)
     program, cycles = compiled.program, m.cycles[0]
     expected = outputs(compiled.quantized, stored(compiled.quantized, inputs(1)))[0]
-    found = np.frombuffer(m.outputs[0], expected.dtype if kind == "float32" else kind).reshape(expected.shape)
+    found = np.frombuffer(m.outputs[0], program.outputs[0].type.format.dtype).reshape(expected.shape)
     largest = np.abs(found - expected).max()
     print(f"ResNetv1-6 f={filters} {kind}, {optimize}: {cycles} cycles, {cycles / CLOCK_HZ * 1000:.1f} ms,")
     print(f"{cycles / program.macs:.3f} cycles a MAC; ROM {m.footprint.rom}, RAM {m.footprint.ram} (arena")
@@ -60,4 +60,5 @@ def main(kind: str, filters: int, optimize: Optimize) -> None:
 
 
 if __name__ == "__main__":
-    main(sys.argv[1], int(sys.argv[2]), "size" if "size" in sys.argv[3:] else "speed")
+    goal = sys.argv[3] if len(sys.argv) > 3 else "speed"
+    main(sys.argv[1], int(sys.argv[2]), next(known for known in GOALS if known == goal))

@@ -255,6 +255,7 @@ def test_upload(copy: Copy) -> None:
 
 
 def test_pio_check(copy: Copy) -> None:
+    assert copy.pio("run", "-e", "nucleo_l452re").returncode == 0  # the model's code is checked too
     done = copy.pio("check", "--fail-on-defect=high")
     assert done.returncode == 0, done.stdout
     with (copy.project / "firmware/main.c").open("a") as source:

@@ -16,8 +16,9 @@ from microai.codegen.graph import Graph
 from microai.codegen.host import build_host
 from microai.codegen.ops.conv import Conv
 from microai.codegen.pipeline import Compiled, compile_graph, scheme_for
+from microai.codegen.quantize.calibration import spread
 from microai.codegen.render import render
-from microai.evaluate import compare_board, evaluate_board, evaluate_host, spread
+from microai.evaluate import compare_board, evaluate_board, evaluate_host
 from microai.firmware import build_image
 
 from .resnet import inputs, resnetv1_6
@@ -66,7 +67,8 @@ def test_a_wrong_weight_is_found_on_host_and_board(tmp_path: Path) -> None:
 
 def test_spread_is_even_and_within() -> None:
     assert spread(10, 5).tolist() == [0, 2, 4, 6, 8]
-    assert spread(3, 50).tolist() == [0, 1, 2]
+    assert spread(3, 50).tolist() == [0, 1, 2] == spread(3, None).tolist()
+    assert spread(0, 5).tolist() == []
 
 
 def test_report_is_complete_and_made_once(
@@ -76,11 +78,22 @@ def test_report_is_complete_and_made_once(
     changes = ("model_template.epochs=1", 'deploy.quantize=["int8"]', 'deploy.target="nucleo_l452re"')
     words = ["run", str(DIGITS), "--set", "evaluate.limit=20", "--set", "evaluate.vectors=2"]
     words += [word for change in changes for word in ("--set", change)]
-    for text in ("wrote", "nothing changed since"):
+
+    def run(*more: str) -> str:
         with pytest.raises(SystemExit) as end:
-            main(words)
+            main([*words, *more])
         assert not end.value.code
-        assert text in capsys.readouterr().out
+        return capsys.readouterr().out
+
+    variant = tmp_path / "build/digits/resnetv1_6_f16/run1/int8"
+    assert "wrote" in run()
+    built = variant.stat().st_mtime_ns
+    assert "nothing changed since" in run()
+    (tmp_path / "build/digits/report.json").unlink()  # as if killed after this variant
+    assert "wrote" in run() and variant.stat().st_mtime_ns == built
+    assert "mean over runs" in run("--set", "bench.last_run=2")
+    shutil.rmtree(tmp_path / "build/digits/resnetv1_6_f16/run2")
+    run()
     (result,) = json.loads((tmp_path / "build/digits/report.json").read_text())["results"]
     assert (
         result["kind"] == "emulated"

@@ -32,6 +32,24 @@ static const nn_requant_affine outs[OUT_COUNT] = {
 
 #include "sums.inc"
 
+#include "simd_8.inc"
+#define CONV_SIMD(x, w, bias, shape, out, scratch, y)                                                        \
+    nn_conv_a8_simd(x, (const uint32_t *)(const void *)(w), bias, shape, out, scratch, y)
+static const int8_t simd_shifts[] = {-8, -9, -6, -22, -1, -7, -8, -6, -9};
+static const nn_requant_affine simd_outs[] = {
+    {multipliers, simd_shifts, 3, INT8_MIN, INT8_MAX},
+    {multipliers, simd_shifts, -128, INT8_MIN, INT8_MAX},
+    {multipliers, simd_shifts, 127, -5, INT8_MAX - 5},
+};
+#define SIMD_OUTS simd_outs
+#define SIMD_OUT_COUNT 3u
+#define TEST_SIMD test_nn_conv_a8_simd
+#include "simd.inc"
+
+#define TEST_WINO test_nn_conv_a8_wino
+#define CONV_WINO nn_conv_a8_wino
+#include "wino.inc"
+
 #define LOWEST INT8_MIN
 #define HIGHEST INT8_MAX
 #define ZERO(n) ((int32_t[]){0, -128, 7, 127}[(n) % 4u])

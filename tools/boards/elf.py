@@ -6,6 +6,7 @@ import bisect
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
+from typing import Any
 
 from elftools.common.exceptions import ELFError
 from elftools.elf.elffile import ELFFile
@@ -108,7 +109,7 @@ _ARCHITECTURES, _PROFILE, _FPUS = (10, 11, 12, 13), ord("M"), (0, 6)
 
 def _check_core(path: Path, elf: ELFFile) -> None:
     """Raise UserError for a program that says it is for a core that a Cortex-M4F cannot stand in for."""
-    section = elf.get_section_by_name(".ARM.attributes")
+    section: Any = elf.get_section_by_name(".ARM.attributes")
     if section is None:
         return
     told = {

@@ -86,6 +86,16 @@ def stack_bound(image: Image) -> StackBound:
     return StackBound(size, tuple(functions[address].name for address in path))
 
 
+def calls(image: Image) -> dict[Symbol, frozenset[Symbol]]:
+    """The functions that each function of an image calls by name; calls through pointers are left out."""
+    functions = {symbol.address: symbol for symbol in image.symbols if symbol.is_function and symbol.size}
+    code = _Code(image)
+    return {
+        symbol: frozenset(functions[address] for address in _function(symbol, code, functions, set()).calls)
+        for symbol in functions.values()
+    }
+
+
 class _Recursion(Exception):
     def __init__(self, path: tuple[int, ...]) -> None:
         super().__init__()
@@ -205,7 +215,7 @@ def _is_computed(insn: Any) -> bool:
     """A jump, not a call, to what a register or a word of a table says; a return is none."""
     first: Any = insn.operands[0] if insn.operands else None
     if insn.id == arm.ARM_INS_BX:
-        return bool(first.reg != arm.ARM_REG_LR)
+        return first is not None and first.reg != arm.ARM_REG_LR
     if insn.id in (arm.ARM_INS_TBB, arm.ARM_INS_TBH):
         return True
     return (

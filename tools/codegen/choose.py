@@ -1,84 +1,200 @@
-"""Which kernel computes each layer, and the scratch memory it needs.
+"""Which kernels can compute each layer, and which one does.
 
-`speed` takes the SIMD convolution wherever it gives the same numbers, for convolutions of width 3 in 8 bits
-Winograd's algorithm; `size` keeps the portable kernels, which need no scratch memory.
+`candidates` lists every kernel that gives a layer's numbers: that is a matter of proofs (accumulators, formats,
+shapes), never of cost. Which one is taken is a matter of cost alone: measured by tools/selection.py where there
+is a virtual board, else by the rule here. `speed` then takes the SIMD convolution wherever it can serve, for
+convolutions of width 3 Winograd's algorithm; every other goal keeps the portable kernels, which need no
+scratch memory.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Literal, TypeAlias
+from typing import Literal, TypeAlias, get_args
 
 import numpy as np
 
-from .formats import Array, Fixed
-from .graph import Graph, Node, TensorType
+from .formats import Affine, Fixed
+from .graph import Graph, Node
+from .ops.add import FixedAdd
+from .ops.affine import AffineConv
 from .ops.base import hwc
-from .ops.conv import Conv, FixedConv, Window, bound_of, simd_serves, weights_variant
+from .ops.conv import Conv, FixedConv, Window, bound_of, rounding_half, simd_serves, weights_variant
+from .ops.copy import FixedClamp, FixedReshape
 from .ops.dense import ONE_POSITION, Dense, FixedDense
-from .simd import scratch_bytes, scratch_bytes_wino
+from .ops.pool import FixedAvgPool, FixedMaxPool
+from .plan import PLAIN, Option, Work
+from .simd import scratch_bytes
+from .winograd import scratch_bytes as wino_bytes
+from .winograd import serves_q16
 
-Optimize: TypeAlias = Literal["speed", "size"]
+Optimize: TypeAlias = Literal["speed", "size", "ram", "balanced"]
+GOALS: tuple[Optimize, ...] = get_args(Optimize)
 LARGEST_DIMENSION = 65535
-# Below these the transforms cost more than the multiplications that they save.
+# Groups of 16 positions that Winograd's algorithm computes at a time: more take more memory and gain less.
+GROUPS = (1, 2, 3, 4, 8)
+# The rule, by the bytes of an element: below these the transforms cost more than they save,
 WINO_POSITIONS = 8
-WINO_CHANNELS = 12
-# Blocks of 32 positions: larger ones gain less than 5 % and take more memory.
-WINO_GROUPS = 2
+WINO_CHANNELS = {1: 9, 2: 12, 4: 6}
+# and larger blocks gain less than 5 % and take more memory.
+WINO_GROUPS = {1: 2, 2: 4, 4: 3}
 
 
 @dataclass(frozen=True)
 class Choice:
-    """A variant of the convolution kernel, by its suffix, instead of the portable one; scratch memory in bytes.
+    """A variant of a kernel, by its suffix ("": the portable one); scratch memory in bytes.
 
     `groups` of 16 positions are computed at a time (Winograd's algorithm only).
     """
 
-    kernel: str
-    scratch: int
+    kernel: str = ""
+    scratch: int = 0
     groups: int = 0
+
+    @property
+    def work(self) -> Work:
+        """How the cost of a call in 1-D depends on its positions: blocks of 4, or of 16 and weights transformed."""
+        if self.kernel == "wino":
+            return Work(16, 16 * self.groups, 5.0)
+        return Work(4) if self.kernel == "simd" else PLAIN
+
+    def __str__(self) -> str:
+        return f"{self.kernel or 'portable'}{f' x{self.groups}' if self.groups else ''}"
+
+
+PORTABLE = Choice()
 
 
 def choose(graph: Graph, optimize: Optimize) -> Mapping[str, Choice]:
-    """Kernels by node; nodes that are missing use their portable kernel."""
-    if optimize == "size":
+    """Kernels by node, by the rule; nodes that are missing use their portable kernel."""
+    if optimize != "speed":
         return {}
     found = {node.name: fastest(graph, node) for node in graph.nodes}
-    return {name: choice for name, choice in found.items() if choice is not None}
+    return {name: choice for name, choice in found.items() if choice != PORTABLE}
 
 
-def fastest(graph: Graph, node: Node) -> Choice | None:
-    """The fastest kernel for a convolution or dense layer, by a rule; None when only the portable one can serve."""
-    op = node.op
-    if not isinstance(op, Conv | FixedConv | Dense | FixedDense):
-        return None
-    window, groups = (op.window, op.groups) if isinstance(op, Conv | FixedConv) else (ONE_POSITION, 1)
-    if isinstance(op, FixedConv | FixedDense):
-        padded_by_another = op.source.zero != 0 and any(window.padding)
-        if padded_by_another or weights_variant(op.weights, op.source):
-            return None
-        if not simd_serves(op.requant, op.accumulator):
-            return None
+def fastest(graph: Graph, node: Node) -> Choice:
+    """The fastest kernel of a layer by the rule; it is one of the candidates."""
+    options = candidates(graph, node)
+    _, out_w, filters = hwc(graph.tensors[node.name].shape)
     source = graph.tensors[node.inputs[0]]
     channels = hwc(source.shape)[2]
-    if groups > 1 or channels > LARGEST_DIMENSION:
-        return None
+    size = source.format.bytes
+    wino = [option for option in options if option.kernel == "wino" and option.groups <= WINO_GROUPS[size]]
+    if wino and out_w >= WINO_POSITIONS and min(channels, filters) >= WINO_CHANNELS[size]:
+        return wino[-1]
+    return next((option for option in options if option.kernel == "simd"), PORTABLE)
+
+
+def candidates(graph: Graph, node: Node) -> list[Choice]:
+    """Every kernel that gives this layer's numbers; the portable one first."""
+    return [PORTABLE, *simd(graph, node), *winograd(graph, node)]
+
+
+# Cycles of a multiply-accumulate, about, for choosing by the rule; those that blocks cost beside come on top.
+RATES = {"": 5.0, "simd": 1.2, "wino": 0.63}
+
+
+def priced(graph: Graph, node: Node, choice: Choice, cycles: float | None = None) -> Option:
+    """A kernel for the memory plan; `cycles` of the whole layer, None: by the rule."""
+    shape = graph.tensors[node.name].shape
+    work = choice.work if len(shape) == 2 else PLAIN
+    if cycles is None:
+        cycles = RATES[choice.kernel] * graph.macs(node) * work.rows(shape[0]) / shape[0]
+    return Option(choice.scratch, cycles, work)
+
+
+def options(graph: Graph, optimize: Optimize) -> Mapping[str, Sequence[Choice]]:
+    """By the rule: the kernels among which the memory plan chooses, where the portable one is not the best."""
+    if optimize == "size":
+        return {}
+    found = {}
+    for node in graph.nodes:
+        best = fastest(graph, node)
+        if best != PORTABLE:
+            known = candidates(graph, node)
+            found[node.name] = [c for c in known if c.kernel != "wino" or c.groups <= best.groups]
+    return found
+
+
+def simd(graph: Graph, node: Node) -> list[Choice]:
+    """The convolution by SIMD, for convolutions without groups and dense layers."""
+    op = node.op
+    if not isinstance(op, Conv | FixedConv | AffineConv | Dense | FixedDense):
+        return []
+    window, groups = (ONE_POSITION, 1) if isinstance(op, Dense | FixedDense) else (op.window, op.groups)
+    if isinstance(op, AffineConv) and not op.simd_serves():
+        return []
+    if isinstance(op, FixedConv | FixedDense):
+        if weights_variant(op.weights, op.source):
+            return []
+        if not simd_serves(op.requant, op.accumulator):
+            return []
+    source = graph.tensors[node.inputs[0]]
+    if groups > 1 or hwc(source.shape)[2] > LARGEST_DIMENSION:
+        return []
     if isinstance(op, Conv) and window.dilation[1] > 1:
-        return None
-    out_h, out_w, filters = hwc(graph.tensors[node.name].shape)
-    wino = isinstance(op, FixedConv) and op.source.bytes == 1 and can_wino(op.kernel, window, source)
-    if wino and out_w >= WINO_POSITIONS and min(channels, filters) >= WINO_CHANNELS:
-        blocks = min(WINO_GROUPS, -(-out_w // 16))
-        return Choice("wino", scratch_bytes_wino(channels, blocks), blocks)
-    positions = out_h * out_w
-    return Choice("simd", scratch_bytes(op.kernel[0].size, positions, source.format.bytes))
+        return []
+    out_h, out_w, _ = hwc(graph.tensors[node.name].shape)
+    return [Choice("simd", scratch_bytes(op.kernel[0].size, out_h * out_w, source.format.bytes))]
 
 
-def can_wino(kernel: Array, window: Window, source: TensorType) -> bool:
-    """nn_conv_q8_wino gives the numbers of this convolution: width 3 along rows, 24 times each sum fits 32 bits."""
+def winograd(graph: Graph, node: Node) -> list[Choice]:
+    """Winograd's algorithm for width 3 along rows, in blocks of GROUPS; only where SIMD serves."""
+    op = node.op
+    source = graph.tensors[node.inputs[0]]
+    if (
+        not isinstance(op, Conv | FixedConv | AffineConv)
+        or not simd(graph, node)
+        or not of_width_3(op.window)
+    ):
+        return []
+    if isinstance(op, FixedConv) and op.source.bytes == 2:
+        if not can_wino_q16(graph, node, op):
+            return []
+    elif isinstance(op, FixedConv | AffineConv):
+        assert isinstance(source.format, Fixed | Affine)
+        if not can_wino_8(op, source.format.magnitude):
+            return []
+    channels, out_w = hwc(source.shape)[2], hwc(graph.tensors[node.name].shape)[1]
+    sizes = sorted({min(groups, -(-out_w // 16)) for groups in GROUPS})
+    return [Choice("wino", wino_bytes(channels, groups, source.format.bytes), groups) for groups in sizes]
+
+
+def of_width_3(window: Window) -> bool:
     rows = (window.kernel[0], window.strides[0], *window.padding[:2])
     columns = (window.kernel[1], window.strides[1], window.dilation[1])
-    assert isinstance(source.format, Fixed)
-    bound = bound_of(kernel, np.zeros(len(kernel), np.int64), source.format.magnitude)
-    return rows == (1, 1, 0, 0) and columns == (3, 1, 1) and 24 * bound < 1 << 31
+    return rows == (1, 1, 0, 0) and columns == (3, 1, 1)
+
+
+def can_wino_8(op: FixedConv | AffineConv, magnitude: int) -> bool:
+    """The 8-bit kernels give these numbers, of inputs up to `magnitude`.
+
+    24 times each sum and twice the accumulator fit 32 bits.
+    """
+    bound = bound_of(op.kernel, np.zeros(len(op.kernel), np.int64), magnitude)
+    half = int(rounding_half(op.requant).max()) if isinstance(op, FixedConv) else 0
+    return 24 * bound < 1 << 31 and 2 * (op.accumulator.bound + half) < 1 << 31
+
+
+def can_wino_q16(graph: Graph, node: Node, op: FixedConv) -> bool:
+    """nn_conv_q16_wino gives the numbers of this convolution: its input is never negative."""
+    shifts = op.requant.shifts or (op.requant.shift,)
+    bias = op.bias.astype(np.int64) + rounding_half(op.requant)
+    positive = op.source.zero == 0 and never_negative(graph, node.inputs[0])
+    return positive and max(shifts) <= 30 and serves_q16(op.kernel[:, 0], bias, op.source.high)
+
+
+def never_negative(graph: Graph, tensor: str) -> bool:
+    """Whether the clamp of the layer that makes it keeps all stored integers of a tensor at 0 or above."""
+    node = graph.producer(tensor)
+    if node is None:
+        return False
+    if isinstance(node.op, FixedMaxPool):
+        return node.op.low >= 0 or (not any(node.op.window.padding) and never_negative(graph, node.inputs[0]))
+    if isinstance(node.op, FixedReshape):
+        return never_negative(graph, node.inputs[0])
+    if isinstance(node.op, FixedConv | FixedDense | FixedAdd | FixedClamp | FixedAvgPool):
+        return node.op.requant.low >= 0
+    return False

@@ -9,7 +9,7 @@ import hashlib
 import re
 import zlib
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from types import MappingProxyType
 
 import numpy as np
@@ -19,9 +19,11 @@ from .choose import Choice
 from .formats import Array, Float32
 from .graph import Graph, Node, TensorType
 from .kernels import KernelTable
+from .loops import folded
 from .ops.affine import AffineOp
 from .ops.base import Activation, FixedOp, Requant, Shape
-from .plan import MemoryPlan
+from .ops.conv import Window
+from .plan import MemoryPlan, Stream, Strip
 from .reference import outputs as reference_outputs
 
 C_TYPES = {
@@ -63,16 +65,20 @@ class Structure:
 
 @dataclass(frozen=True)
 class Layer:
-    """One node as C: the calls that compute it and where its output lies."""
+    """One node, or a chain of nodes by rows, as C: the lines that compute it and where its output lies.
+
+    A chain with several outputs is followed by a layer without lines for each output but the first.
+    """
 
     name: str
     index: int
-    comment: str
+    comments: tuple[str, ...]
     calls: tuple[str, ...]
     output: str
     tensor: str
     kernels: tuple[str, ...]
     macs: int
+    nodes: tuple[str, ...]
 
 
 @dataclass(frozen=True)
@@ -109,6 +115,11 @@ class Program:
     @property
     def is_float(self) -> bool:
         return isinstance(self.outputs[0].type.format, Float32)
+
+    @property
+    def moves_rows(self) -> bool:
+        """The C calls memmove."""
+        return any("memmove(" in line for layer in self.layers for line in layer.calls)
 
     @property
     def weights_bytes(self) -> int:
@@ -170,6 +181,10 @@ class CallBuilder:
     def input(self, index: int) -> str:
         return self.pointer(self.node.inputs[index])
 
+    def window(self, window: Window) -> Window:
+        """The window of this call; the padding behind the end is what the extents imply."""
+        return window
+
     def output(self, elements: int = 0) -> str:
         """Pointer to the output, `elements` elements from its start."""
         return self.pointer(self.node.name, elements)
@@ -179,15 +194,15 @@ class CallBuilder:
         """The kernel chosen for this node; None is its portable one."""
         return self.program.choices.get(self.node.name)
 
-    def scratch(self) -> str:
-        """Pointer to this node's scratch memory."""
-        return f"arena->words + {self.program.plan.scratch[self.node.name].offset // 4}u"
+    def scratch(self, member: str = "words") -> str:
+        """Pointer to this node's scratch memory, as words or as another member of the arena."""
+        return f"arena->{member} + {self.program.plan.scratch[self.node.name].offset // 4}u"
 
     def table(self, suffix: str, values: Array, layout: str) -> str:
         """Store an array in flash; returns its C name."""
         name = f"{self.program.prefix}_w_{self.program.identifiers[self.node.name]}_{suffix}"
         comment = f"{self.node.name} {suffix} {layout}"
-        self.program.tables.append(Table(name, C_TYPES[str(values.dtype)], values, comment))
+        self.program.tables.setdefault(name, Table(name, C_TYPES[str(values.dtype)], values, comment))
         return name
 
     def structure(self, c_type: str, suffix: str, fields: Mapping[str, object]) -> str:
@@ -227,6 +242,53 @@ class CallBuilder:
 
 
 @dataclass
+class StripBuilder(CallBuilder):
+    """The same for some rows of a layer: smaller extents, other pointers, no padding but at the ends."""
+
+    stream: Stream = field(kw_only=True)
+    turn: int = field(kw_only=True)
+
+    @property
+    def strip(self) -> Strip:
+        return self.stream.schedule.steps[self.turn].strips[self.node.name]
+
+    @property
+    def goes_on(self) -> bool:
+        """A running maximum takes part in its own next step; it lies right in front of the rows."""
+        return self.node.name in self.stream.schedule.accumulated and self.strip.sources[0][0] > 0
+
+    def input_shape(self, index: int) -> Shape:
+        first, end = self.strip.sources[index]
+        return (end - first + self.goes_on, *super().input_shape(index)[1:])
+
+    def output_shape(self) -> Shape:
+        first, end = self.strip.rows
+        return (end - first, *super().output_shape()[1:])
+
+    def place(self, tensor: str, row: int, elements: int = 0) -> str:
+        home, at = self.stream.address(self.turn, tensor, row)
+        start = self.program.plan.placements[home].offset
+        return arena_expression(self.type_of(tensor), start + at, elements)
+
+    def input(self, index: int) -> str:
+        if self.goes_on:
+            return self.output()
+        return self.place(self.node.inputs[index], self.strip.sources[index][0])
+
+    def output(self, elements: int = 0) -> str:
+        return self.place(self.node.name, self.strip.rows[0], elements)
+
+    def window(self, window: Window) -> Window:
+        rank = len(self.output_shape())
+        axis = 3 - rank
+        kernel, padding = list(window.kernel), list(window.padding)
+        padding[2 * axis] = max(padding[2 * axis] - self.strip.rows[0] * window.strides[axis], 0)
+        if self.node.name in self.stream.schedule.accumulated:
+            kernel[axis] = self.input_shape(0)[0]
+        return replace(window, kernel=tuple(kernel), padding=tuple(padding))  # type: ignore[arg-type]
+
+
+@dataclass
 class ProgramBuilder:
     """The tables and structures of a program while its nodes are lowered."""
 
@@ -236,7 +298,7 @@ class ProgramBuilder:
     kernels: KernelTable
     identifiers: Mapping[str, str]
     choices: Mapping[str, Choice]
-    tables: list[Table] = field(default_factory=list)
+    tables: dict[str, Table] = field(default_factory=dict)
     structures: dict[tuple[str, tuple[tuple[str, str], ...]], str] = field(default_factory=dict)
 
 
@@ -267,22 +329,8 @@ def lower(
         raise UserError("prefix", f"{prefix!r} is not a lower-case C identifier", "use letters, digits and _")
     builder = ProgramBuilder(prefix, graph, plan, kernels, unique_identifiers(list(graph.tensors)), choices)
     layers: list[Layer] = []
-    for node in graph.nodes:
-        call = CallBuilder(builder, node)
-        node.op.lower(call)
-        if call.calls:
-            layers.append(
-                Layer(
-                    name=node.name,
-                    index=len(layers),
-                    comment=comment_of(graph, node),
-                    calls=tuple(call.calls),
-                    output=call.output(),
-                    tensor=node.name,
-                    kernels=tuple(call.kernels),
-                    macs=graph.macs(node),
-                )
-            )
+    for block in plan.blocks:
+        lower_block(builder, block, layers)
 
     def ports(names: Sequence[str]) -> tuple[Port, ...]:
         return tuple(
@@ -290,7 +338,7 @@ def lower(
             for name in names
         )
 
-    tables = tuple(builder.tables)
+    tables = tuple(builder.tables.values())
     structures = tuple(Structure(name, *content) for content, name in builder.structures.items())
     return Program(
         prefix=prefix,
@@ -306,6 +354,60 @@ def lower(
         macs=sum(layer.macs for layer in layers),
         selftest=selftest(graph),
     )
+
+
+def lower_block(builder: ProgramBuilder, block: Node | Stream, layers: list[Layer]) -> None:
+    """Append the layers of a node (none where it costs nothing) or of a chain of nodes by rows."""
+    graph, plan = builder.graph, builder.plan
+    if isinstance(block, Stream):
+        nodes, outputs = block.schedule.nodes, block.schedule.outputs
+        name = outputs[0] if len(outputs) == 1 else f"{nodes[0].name}..{nodes[-1].name}"
+        lines, kernels = stream_lines(builder, block)
+    else:
+        call = CallBuilder(builder, block)
+        block.op.lower(call)
+        if not call.calls:
+            return
+        nodes, outputs, name = (block,), (block.name,), block.name
+        lines, kernels = tuple(call.calls), tuple(call.kernels)
+    for number, output in enumerate(outputs):
+        first = number == 0
+        layers.append(
+            Layer(
+                name=name if first else output,
+                index=len(layers),
+                comments=tuple(comment_of(graph, node) for node in nodes) if first else (output,),
+                calls=lines if first else (),
+                output=arena_expression(graph.tensors[output], plan.placements[output].offset),
+                tensor=output,
+                kernels=kernels if first else (),
+                macs=sum(graph.macs(node) for node in nodes) if first else 0,
+                nodes=tuple(node.name for node in nodes) if first else (),
+            )
+        )
+
+
+def stream_lines(builder: ProgramBuilder, stream: Stream) -> tuple[tuple[str, ...], tuple[str, ...]]:
+    """The C of a chain by rows, and its kernels; steps that repeat are a loop."""
+    graph, plan = builder.graph, builder.plan
+    turns: list[list[str]] = []
+    kernels: list[str] = []
+    for turn, step in enumerate(stream.schedule.steps):
+        lines = []
+        for tensor, (first, end, was) in step.moves.items():
+            size = graph.tensors[tensor].bytes // graph.tensors[tensor].shape[0]
+            start = plan.placements[tensor].offset
+            source = start + (first - was) * size
+            lines.append(
+                f"memmove(arena->bytes + {start}u, arena->bytes + {source}u, {(end - first) * size}u);"
+            )
+        for strip in step.strips.values():
+            call = StripBuilder(builder, strip.node, stream=stream, turn=turn)
+            strip.node.op.lower(call)
+            lines += call.calls
+            kernels += call.kernels
+        turns.append(lines)
+    return tuple(folded(turns)), tuple(dict.fromkeys(kernels))
 
 
 def comment_of(graph: Graph, node: Node) -> str:
@@ -326,7 +428,7 @@ def model_hash(
     for name in graph.inputs:
         digest.update(f"{name}:{graph.tensors[name]};".encode())
     for layer in layers:
-        digest.update(f"{layer.comment}|{layer.calls};".encode())
+        digest.update(f"{'; '.join(layer.comments)}|{layer.calls};".encode())
     digest.update(repr(structures).encode())
     for table in tables:
         digest.update(np.ascontiguousarray(table.values).tobytes())

@@ -32,7 +32,7 @@ def arrange_simd(kernel: Array) -> Array:
 
 
 def arrange_wino(kernel: Array) -> Array:
-    """The table that nn_conv_q8_wino reads, uint32 [F/2, C/4 * 2, 3], from int8 weights [F, 3, C]."""
+    """The table of nn_conv_q8_wino and nn_conv_a8_wino, uint32 [F/2, C/4 * 2, 3], from int8 weights [F, 3, C]."""
     filters, width, channels = kernel.shape
     padded = np.zeros((rounded_up(filters, 2), width, rounded_up(channels, 4)), np.int8)
     padded[:filters, :, :channels] = kernel
@@ -44,8 +44,8 @@ def arrange_wino(kernel: Array) -> Array:
 
 
 def scratch_bytes_wino(channels: int, groups: int) -> int:
-    """Scratch memory of nn_conv_q8_wino for blocks of `groups` times 16 positions."""
-    return 4 * ((48 * groups + 30) * (rounded_up(channels, 4) // 4) + 48)
+    """Scratch memory of nn_conv_q8_wino and nn_conv_a8_wino for blocks of `groups` times 16 positions."""
+    return 4 * ((48 * groups + 24) * (rounded_up(channels, 4) // 4) + 48 * groups)
 
 
 def scratch_bytes(elements: int, positions: int, itemsize: int) -> int:

@@ -49,9 +49,9 @@ class Result:
 
     bits_equal_host: every tensor of every host vector equal to the reference (float32: within 1e-5 of the
     tensor's largest value); bits_equal_board: every output of the board equal to host C. `kind` says how
-    cycles and memory were found: emulated or measured. cycles_mean, _min, _max are over the board's vectors;
-    cycles_low and cycles_high are means of the bounds of emulated cycles (docs/cycle_model.md). energy_uwh: of
-    one inference, in microwatt hours.
+    cycles and memory were found: emulated or measured. cycles_mean, _min, _max are over the board's vectors,
+    on a virtual board over the first of them (evaluate.TIMED); cycles_low and cycles_high are means of the
+    bounds of emulated cycles (docs/cycle_model.md). energy_uwh: of one inference, in microwatt hours.
     """
 
     model: str

@@ -11,7 +11,9 @@ from ..codegen.graph import Graph
 from ..codegen.lower import Program
 from ..codegen.ops.affine import AffineOp
 from ..codegen.ops.base import FixedOp
+from ..codegen.plan import Stream
 from .results import Report, Result
+from .runs import CONFIDENCE, Accuracies, Mean
 
 
 def percent(value: float) -> str:
@@ -88,7 +90,37 @@ def print_report(console: Console, report: Report) -> None:
         if r.difference:
             console.print(f"[red]{r.model}/run{r.run}/{r.type} on {r.board}: {r.difference}[/red]")
     kinds = ", ".join(sorted({f"{r.board} at {r.clock_hz / 1e6:g} MHz {r.kind}" for r in report.results}))
+    first = report.results[0].board
+    print_runs(
+        console,
+        report.experiment,
+        [
+            Accuracies(r.model, r.run, r.type, r.accuracy_float, r.accuracy_reference, r.agreement)
+            for r in report.results
+            if r.board == first
+        ],
+    )
     console.print(f"ROM and RAM in bytes; {kinds}; {report.compiler}, {report.flags}; commit {report.commit}")
+
+
+def print_runs(console: Console, name: str, rows: Sequence[Accuracies]) -> None:
+    """A line for each model and type that has several runs: "loss" is float - type, run by run."""
+    table = Table(title=f"{name}: accuracy in %, mean over runs ± {100 * CONFIDENCE:.0f} % interval")
+    columns(table, ["model", "type"], ["runs", "float", "type", "loss", "same class"])
+    for model, kind in dict.fromkeys((row.model, row.type) for row in rows):
+        found = {row.run: row for row in rows if (row.model, row.type) == (model, kind)}.values()
+        if len(found) > 1:
+            table.add_row(
+                model,
+                kind,
+                str(len(found)),
+                str(Mean.of([row.exact for row in found])),
+                str(Mean.of([row.accuracy for row in found])),
+                str(Mean.of([row.exact - row.accuracy for row in found])),
+                str(Mean.of([row.agreement for row in found])),
+            )
+    if table.row_count:
+        console.print(table)
 
 
 def print_layers(console: Console, result: Result) -> None:
@@ -135,20 +167,31 @@ def print_graph(console: Console, graph: Graph, stage: str) -> None:
 
 
 def print_plan(console: Console, program: Program) -> None:
-    """Where every tensor lies in the arena and when it is alive."""
+    """Where every tensor lies in the arena and when it is alive; chains by rows; how good the plan is."""
+    plan = program.plan
     table = Table(title=f"{program.title}: memory plan")
     columns(table, ["tensor", "type", "memory of"], ["offset", "bytes", "from step", "to step"])
-    for name, place in program.plan.placements.items():
-        home = program.plan.buffer[name]
+    for name, place in plan.placements.items():
+        home = plan.buffer[name]
         table.add_row(
             name,
             str(program.graph.tensors[name]),
             "" if home == name else home,
             *(str(value) for value in (place.offset, place.size, place.first, place.last)),
         )
+    for name, place in plan.scratch.items():
+        values = (place.offset, place.size, place.first, place.last)
+        table.add_row(f"{name}: scratch", "", "", *(str(value) for value in values))
     console.print(table)
-    peak, bound = program.plan.arena_bytes, program.plan.lower_bound
-    verdict = "optimal" if peak == bound else "not proved optimal"
+    for block in plan.blocks:
+        if isinstance(block, Stream):
+            schedule = block.schedule
+            names = ", ".join(node.name for node in schedule.nodes)
+            console.print(f"by rows, {len(schedule.steps)} steps: {names}")
+    if [node.name for node in plan.nodes] != [node.name for node in program.graph.nodes]:
+        console.print(f"order: {', '.join(node.name for node in plan.nodes)}")
+    peak, bound = plan.arena_bytes, plan.lower_bound
+    verdict = "optimal" if plan.optimal else "not proved optimal"
     console.print(f"arena {number(peak)} bytes, lower bound {number(bound)}: {verdict}")
 
 
@@ -157,7 +200,9 @@ def print_program(console: Console, program: Program) -> None:
     table = Table(title=f"{program.title} after lower")
     columns(table, ["layer", "kernels"], ["MACs", "weights bytes"])
     for layer in program.layers:
-        weights = sum(t.bytes for t in program.tables if t.comment.startswith(f"{layer.name} "))
+        weights = sum(
+            t.bytes for t in program.tables if t.comment.startswith(tuple(f"{n} " for n in layer.nodes))
+        )
         table.add_row(
             layer.name, ", ".join(layer.kernels), number(layer.macs), number(weights) if weights else ""
         )

@@ -7,6 +7,7 @@ takes instead of the float weights and of post-training quantization.
 
 from __future__ import annotations
 
+import hashlib
 import json
 import zipfile
 from collections.abc import Mapping, Sequence
@@ -17,7 +18,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from ..codegen.formats import Array, Fixed, FixedWeights
+from ..codegen.formats import Affine, Array, Fixed, FixedWeights
 from ..codegen.frontends import import_model
 from ..codegen.graph import Graph
 from ..codegen.ops.base import FloatOp
@@ -30,8 +31,13 @@ from ..codegen.passes.edit import only_reader
 from ..codegen.passes.fold_batchnorm import folded
 from ..codegen.passes.fuse_padding import fuse_padding
 from ..codegen.passes.remove_softmax import remove_softmax
-from ..codegen.quantize.calibration import calibrate
-from ..codegen.quantize.fixed_point import Chosen, FixedPoint, check_layers, choose_formats, ranges, roots
+from ..codegen.pipeline import Scheme
+from ..codegen.quantize.affine import AffineChosen, AffineScheme
+from ..codegen.quantize.affine import choose as choose_affine
+from ..codegen.quantize.affine import ranges as affine_ranges
+from ..codegen.quantize.calibration import calibrate, extremes
+from ..codegen.quantize.fixed_point import Chosen, FixedPoint, check_layers, choose_formats, roots
+from ..codegen.quantize.fixed_point import ranges as fixed_ranges
 from ..codegen.quantize.frozen import Frozen
 from ..errors import UserError
 from ..files import code_key, key_of, write_atomically
@@ -41,7 +47,7 @@ from .trainer import Epoch, Plan, accuracy, fit_scores
 
 if TYPE_CHECKING:
     from ..experiment import Experiment
-    from .simulation import Norm
+    from .simulation import Network, Norm, Ranges
 
 
 @dataclass(frozen=True, eq=False)
@@ -67,7 +73,7 @@ def tune(
     prepared: PreparedData,
     trained: TrainedModel,
     step: QuantizationAwareTraining,
-    scheme: FixedPoint,
+    scheme: Scheme,
     calibration: Sequence[Array],
 ) -> Tuned:
     """Train one model further for one type, or return what is kept from before; an interrupted run is resumed.
@@ -82,7 +88,7 @@ def tune(
     )
     if optimizer is None:
         raise UserError(where, "the model was loaded and has no optimizer", "give params.optimizer")
-    if scheme.scale == "network" and step.ranges != "frozen":
+    if isinstance(scheme, FixedPoint) and scheme.scale == "network" and step.ranges != "frozen":
         raise UserError(
             where,
             f"one scale for the network cannot follow ranges = {step.ranges!r}",
@@ -97,7 +103,7 @@ def tune(
         batch_size=batch_size,
         augmentation=[item.model_dump() for item in experiment.data_augmentation],
         scheme=repr(scheme),
-        calibration=len(calibration[0]),
+        calibration=hashlib.sha256(b"".join(x.tobytes() for x in calibration)).hexdigest(),
         seed=seed,
         code=code_key(*_modules()),
         versions=[version(package) for package in ("keras", "numpy", "tensorflow")],
@@ -107,16 +113,11 @@ def tune(
         return kept
 
     from .backend import keras
-    from .simulation import Rules, Simulation
 
     keras.backend.clear_session()
     keras.utils.set_random_seed(seed)
     graph, norms = trainable(import_model(trained.path, trained.name))
-    check_layers(graph, scheme)
-    chosen = choose_formats(graph, ranges(graph, calibration, scheme), scheme)
-    formats = signed_where_ranges_decide(graph, chosen)
-    rules = Rules(scheme.weight_rounding, scheme.rounding, step.ranges)
-    network = Simulation(graph, formats, rules, norms, calibrate(graph, calibration))
+    network = simulation(graph, scheme, calibration, step.ranges, norms)
     plan = Plan(
         x_train=prepared.x_train,
         y_train=prepared.y_train,
@@ -144,7 +145,7 @@ def tune(
             network.undecayed,
         )
     frozen = network.export()
-    final = Simulation(frozen.applied(graph), frozen.formats, replace(rules, ranges="frozen"))
+    final = inference(graph, frozen, scheme)
     tuned = Tuned(
         type=step.type,
         key=key,
@@ -158,6 +159,47 @@ def tune(
     _write(tuned)
     checkpoint.unlink(missing_ok=True)
     return tuned
+
+
+def simulation(
+    graph: Graph,
+    scheme: Scheme,
+    calibration: Sequence[Array],
+    ranges: Ranges,
+    norms: Mapping[str, Norm] | None = None,
+) -> Network:
+    """The network to train, in the formats of post-training quantization. `graph`: as `trainable` makes it.
+
+    Raises UserError where the model or the scheme cannot be trained, or the generator refuses.
+    """
+    if isinstance(scheme, AffineScheme):
+        from .affine_simulation import AffineSimulation
+
+        spans = extremes(graph, calibration)
+        chosen = choose_affine(graph, affine_ranges(graph, calibration, scheme), scheme.bits)
+        affine = AffineSimulation(graph, chosen, ranges, norms, spans)
+        affine.export().quantized(graph, calibration, scheme)
+        return affine
+    from .simulation import Rules, Simulation
+
+    check_layers(graph, scheme)
+    fixed = choose_formats(graph, fixed_ranges(graph, calibration, scheme), scheme)
+    formats = signed_where_ranges_decide(graph, fixed)
+    rules = Rules(scheme.weight_rounding, scheme.rounding, ranges)
+    return Simulation(graph, formats, rules, norms, calibrate(graph, calibration))
+
+
+def inference(graph: Graph, frozen: Frozen, scheme: Scheme) -> Network:
+    """What the generator makes of `frozen`, for `graph` as it was trained."""
+    applied = frozen.applied(graph)
+    if isinstance(frozen.formats, AffineChosen):
+        from .affine_simulation import AffineSimulation
+
+        return AffineSimulation(applied, frozen.formats, "frozen")
+    from .simulation import Rules, Simulation
+
+    assert isinstance(scheme, FixedPoint)
+    return Simulation(applied, frozen.formats, Rules(scheme.weight_rounding, scheme.rounding, "frozen"))
 
 
 def trainable(graph: Graph) -> tuple[Graph, Mapping[str, Norm]]:
@@ -223,19 +265,26 @@ def read(folder: Path, kind: str) -> Tuned | None:
                 arrays.setdefault(node, {})[name] = file[str(index)]
     except (OSError, KeyError, ValueError, EOFError, zipfile.BadZipFile):
         return None
-    frozen = Frozen(
-        arrays=arrays,
-        formats=Chosen(
-            tensors={name: Fixed(**fmt) for name, fmt in meta["tensors"].items()},
-            weights={
-                name: FixedWeights(fmt["bits"], tuple(fmt["fracs"]), fmt["packed"])
-                for name, fmt in meta["weights"].items()
-            },
-        ),
-    )
+    frozen = Frozen(arrays, _formats(meta))
     history = tuple(Epoch(**epoch) for epoch in meta["history"])
     accuracies = {name: meta[name] for name in ("valid_accuracy", "test_accuracy", "seconds")}
     return Tuned(meta["type"], meta["key"], path, frozen, history=history, **accuracies)
+
+
+def _formats(meta: Mapping[str, Any]) -> Chosen | AffineChosen:
+    """The formats that `_write` wrote."""
+    if meta.get("affine"):
+        return AffineChosen(
+            {name: Affine(**fmt) for name, fmt in meta["tensors"].items()},
+            {name: tuple(scales) for name, scales in meta["weights"].items()},
+        )
+    return Chosen(
+        {name: Fixed(**fmt) for name, fmt in meta["tensors"].items()},
+        {
+            name: FixedWeights(fmt["bits"], tuple(fmt["fracs"]), fmt["packed"])
+            for name, fmt in meta["weights"].items()
+        },
+    )
 
 
 def _write(tuned: Tuned) -> None:
@@ -254,8 +303,12 @@ def _write(tuned: Tuned) -> None:
         "test_accuracy": tuned.test_accuracy,
         "seconds": tuned.seconds,
         "arrays": names,
+        "affine": isinstance(frozen.formats, AffineChosen),
         "tensors": {name: asdict(fmt) for name, fmt in frozen.formats.tensors.items()},
-        "weights": {name: asdict(fmt) for name, fmt in frozen.formats.weights.items()},
+        "weights": {
+            name: asdict(fmt) if isinstance(fmt, FixedWeights) else fmt
+            for name, fmt in frozen.formats.weights.items()
+        },
         "history": [asdict(epoch) for epoch in tuned.history],
     }
     with write_atomically(tuned.path) as file:
@@ -266,10 +319,13 @@ def _modules() -> list[str]:
     """The modules whose code decides what is trained: these here, and of the generator all up to quantization."""
     generator = Path(__file__).parents[1] / "codegen"
     package = (__package__ or "").rpartition(".")[0]
-    files = [generator / name for name in ("formats.py", "graph.py", "reference.py", "requant.py")]
+    files = [
+        generator / name
+        for name in ("affine_math.py", "formats.py", "graph.py", "reference.py", "requant.py")
+    ]
     for folder in ("frontends", "ops", "passes", "quantize"):
         files += sorted((generator / folder).glob("*.py"))
-    names = ("augmentation", "backend", "optimizer", "qat", "simulation", "trainer")
+    names = ("affine_simulation", "augmentation", "backend", "optimizer", "qat", "simulation", "trainer")
     return [
         *(f"{__package__}.{name}" for name in names),
         *(f"{package}.codegen.{'.'.join(f.relative_to(generator).with_suffix('').parts)}" for f in files),

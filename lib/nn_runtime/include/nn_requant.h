@@ -180,6 +180,13 @@ static inline int32_t nn_affine_once(int64_t acc, const nn_requant_affine *requa
     return nn_offset(y, requant->zero_point, requant->min, requant->max);
 }
 
+/* What stands in front of the last shift of fast kernels, `right` = 1..22: with v = 2 x * multiplier * 2^-32
+ * to nearest, halves up, |v| < 2^30, nn_multiply_i32(x, multiplier, -right) + zero is (v + this - (v < 0)) >>
+ * right. */
+static inline int32_t nn_affine_offset(int32_t zero, int32_t right) {
+    return (2 * zero + 1) * (1 << (right - 1));
+}
+
 /* clamp(sum / count, min, max), halves away from zero; |sum| + count / 2 < 2^31. */
 static inline int32_t nn_divide_away(int32_t sum, int32_t count, int32_t min, int32_t max) {
     const int32_t y = (sum > 0 ? sum + count / 2 : sum - count / 2) / count;

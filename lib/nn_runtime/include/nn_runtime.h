@@ -138,8 +138,8 @@ void nn_conv_f32(const float *NN_RESTRICT x, const float *NN_RESTRICT w, const f
  * an FPU); plain C elsewhere. A dense layer is a convolution of one position. K = KH * KW * C elements under
  * the window, in the order kh, kw, c; weights beyond K or F are zero.
  *
- * Requires groups = 1; q8, q16: x_zero = 0 or no padding, rounding FLOOR (a half added to the bias makes it
- * NEAREST), shifts 0..31; f32: dilation_w = 1.
+ * Requires groups = 1; q8, q16: rounding FLOOR (a half added to the bias makes it NEAREST), shifts 0..31;
+ * f32: dilation_w = 1.
  *
  *   w q8   [F/2][K/4][2], rounded up: (F+1)/2, (K+3)/4. The bytes of a word, first to last: weight k of
  *          filter f, of f+1, weight k+2 of f, of f+1; in the second word k+1 and k+3.
@@ -161,17 +161,42 @@ void nn_conv_f32_simd(const float *NN_RESTRICT x, const float *NN_RESTRICT w, co
 /* ---- Convolution of width 3 by Winograd's algorithm ----
  *
  * The numbers of nn_conv_q8 with about half of the multiplications. Requires k_h = stride_h = 1, pad_top = 0,
- * k_w = 3, stride_w = dilation_w = 1, groups of the shape 1, x_zero, rounding and shifts as above, and for
- * every filter 24 * sum|w| * max|x| < 2^31.
+ * k_w = 3, stride_w = dilation_w = 1, groups of the shape 1, rounding and shifts as above, and for every
+ * filter 24 * sum|w| * max|x| < 2^31 and sum|w| * max|x| + |bias| < 2^30.
  *
  *   w        [F/2][C/4][2][3] words, rounded up. The bytes of a word: tap k of filter f, of f+1, for
  *            channel c, then for c+2; in the second half of a group c+1 and c+3.
  *   groups   of 16 positions that are computed at a time
- *   scratch  (48 * groups + 30) * ((C+3)/4) + 48 words
+ *   scratch  (48 * groups + 24) * ((C+3)/4) + 48 * groups words
  */
 void nn_conv_q8_wino(const int8_t *NN_RESTRICT x, const uint32_t *NN_RESTRICT w,
                      const int32_t *NN_RESTRICT bias, const nn_conv_shape *shape, const nn_requant *requant,
                      uint32_t groups, uint32_t *NN_RESTRICT scratch, int8_t *NN_RESTRICT y);
+
+/* The same for int16_t in two thirds of the multiplications, for x that is never negative. Also requires
+ * shifts of at most 30, 2 * |sum + bias| < 2^31 and, for every filter and channel with the weights a, b, c,
+ * that 2 a, a + b + c, a - b + c and 2 c fit int16_t.
+ *
+ *   w        [F][C/2][3] words, F rounded up to even, C/2 up: tap k of channels c (low half) and c+1
+ *   bias     twice the bias + 2^15 * (sum of all weights of the filter), modulo 2^32
+ *   groups   of 16 positions that are computed at a time
+ *   scratch  (32 * groups + 12) * ((C+1)/2) words
+ */
+void nn_conv_q16_wino(const int16_t *NN_RESTRICT x, const uint32_t *NN_RESTRICT w,
+                      const int32_t *NN_RESTRICT bias, const nn_conv_shape *shape, const nn_requant *requant,
+                      uint32_t groups, uint32_t *NN_RESTRICT scratch, int16_t *NN_RESTRICT y);
+
+/* Almost the numbers of nn_conv_f32 with half of the multiplications: within a bound that SPEC.md states, the
+ * same bits on every computer. An infinity or NaN reaches the outputs of the whole tile of four. Same
+ * requirements on the shape.
+ *
+ *   w        [F/4][C][3][4], F/4 rounded up: weights of a channel and tap of four filters
+ *   groups   of 16 positions that are computed at a time
+ *   scratch  24 * C * (groups + 1) floats
+ */
+void nn_conv_f32_wino(const float *NN_RESTRICT x, const float *NN_RESTRICT w, const float *NN_RESTRICT bias,
+                      const nn_conv_shape *shape, const nn_range_f32 *range, uint32_t groups,
+                      float *NN_RESTRICT scratch, float *NN_RESTRICT y);
 
 /* ---- Dense ----
  *
@@ -325,6 +350,16 @@ void nn_dense_a8(const int8_t *NN_RESTRICT x, const int8_t *NN_RESTRICT w, const
                  uint32_t in, uint32_t out, const nn_requant_affine *requant, int8_t *NN_RESTRICT y);
 void nn_dense_a16(const int16_t *NN_RESTRICT x, const int8_t *NN_RESTRICT w, const int64_t *NN_RESTRICT bias,
                   uint32_t in, uint32_t out, const nn_requant_affine *requant, int16_t *NN_RESTRICT y);
+
+/* By SIMD and by Winograd's algorithm: requirements, w and scratch as for q8, any x_zero; every shift in
+ * -22..-1 and |acc| < 2^30. */
+void nn_conv_a8_simd(const int8_t *NN_RESTRICT x, const uint32_t *NN_RESTRICT w,
+                     const int32_t *NN_RESTRICT bias, const nn_conv_shape *shape,
+                     const nn_requant_affine *requant, uint32_t *NN_RESTRICT scratch, int8_t *NN_RESTRICT y);
+void nn_conv_a8_wino(const int8_t *NN_RESTRICT x, const uint32_t *NN_RESTRICT w,
+                     const int32_t *NN_RESTRICT bias, const nn_conv_shape *shape,
+                     const nn_requant_affine *requant, uint32_t groups, uint32_t *NN_RESTRICT scratch,
+                     int8_t *NN_RESTRICT y);
 
 /* Addition: with L = 20 (a8) or 15 (a16),
  * y[i] = clamp(zero_point + m * (m_a * ((a[i] - zero_a) * 2^L) + m_b * ((b[i] - zero_b) * 2^L)), min, max).

@@ -37,13 +37,14 @@ __attribute__((noinline)) static void nn_filters(nn_mac_f32 *loop, const float *
     if (rest > 0u) {
         float last[6][4];
         float last_bias[4] = {0.0f, 0.0f, 0.0f, 0.0f};
+        nn_mac_f32 group = *loop;
         memcpy(last_bias, bias + out_c - rest, rest * sizeof(float));
-        loop->w = w + out_c / 4u * (loop->w_filters / 4u);
-        loop->bias = last_bias;
-        loop->y = last[0];
-        loop->y_step = (uint32_t)sizeof last[0];
-        loop->count = 1u;
-        mac(loop);
+        group.w = w + out_c / 4u * (loop->w_filters / 4u);
+        group.bias = last_bias;
+        group.y = last[0];
+        group.y_step = (uint32_t)sizeof last[0];
+        group.count = 1u;
+        mac(&group);
         y += out_c - rest;
         for (uint32_t p = 0; p < (six ? 6u : 1u); p++) {
             memcpy(y + p * out_c, last[p], rest * sizeof(float));

@@ -8,6 +8,7 @@
 #define NN_PAIRS(count) (((count) + 1u) / 2u)
 #define NN_W_WORDS 2u
 #define NN_MAC(width) ((width) > 1u ? nn_mac_4x2_q16 : nn_mac_1x2_q16)
+#include "nn_mac_start_q.inc"
 
 __attribute__((noinline)) static void nn_pack(const int16_t *from, uint32_t count, uint32_t step,
                                               uint32_t *to) {

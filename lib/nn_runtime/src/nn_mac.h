@@ -10,7 +10,7 @@
 #ifndef NN_MAC_H
 #define NN_MAC_H
 
-#include "nn_runtime.h"
+#include "nn_requant.h"
 
 /* How outputs are clamped. */
 enum { NN_CLAMP_RANGE = 0, NN_CLAMP_TYPE = 1, NN_CLAMP_TYPE_POSITIVE = 2 };
@@ -21,24 +21,41 @@ typedef struct {
     const uint32_t *w;   /* 4: the filters' one after the other */
     const int32_t *bias; /* 8 */
     uint32_t pairs;      /* 12: of elements, > 0 */
-    uint32_t count;      /* 16: pairs of filters, > 0 */
-    int32_t clamp;       /* 20 */
-    uint32_t shifts;     /* 24: of the two filters, a half word each, 0..31 */
-    int32_t min, max;    /* 28: output = clamp(sum >> shift, min, max) */
-    void *y[4]; /* 36: outputs of the positions. A position to ignore has the place of the first: it is
-                 * written last */
+    uint16_t count;      /* 16: pairs of filters, > 0 */
+    int16_t clamp;       /* 18 */
+    uint32_t shifts;  /* 20: of the two filters, a half word each, 0..31; a8: twice the zero point, plus 1 */
+    int16_t min, max; /* 24: output = clamp(sum >> shift, min, max); a8: see nn_affine_offset */
+    void *y[4];       /* 28: outputs of the positions. A position to ignore has the place of the first: it is
+                       * written last */
+    const int32_t *multipliers;  /* 44: a8: multiplier and shift (-22..-1) of each filter from here on */
+    const int8_t *filter_shifts; /* 48 */
 } nn_mac_block;
+
+/* What a last filter without another one has instead of tables, and the same for one of zeros. */
+typedef struct {
+    int32_t bias[2], multipliers[2];
+    int8_t shifts[2];
+} nn_mac_last;
 
 void nn_mac_4x2_q8(nn_mac_block *block);
 void nn_mac_4x2_q16(nn_mac_block *block);
+void nn_mac_4x2_a8(nn_mac_block *block);
 
 /* The same for one position: x [pairs], y[0] only. */
 void nn_mac_1x2_q8(nn_mac_block *block);
 void nn_mac_1x2_q16(nn_mac_block *block);
+void nn_mac_1x2_a8(nn_mac_block *block);
 
 /* The output of filter 0 or 1, with the range of any clamp. */
 static inline int32_t nn_mac_out(int32_t sum, uint32_t filter, const nn_mac_block *block) {
     sum >>= block->shifts >> 16u * filter & 31u;
+    return sum < block->min ? block->min : sum > block->max ? block->max : sum;
+}
+
+/* The same for a8; `filter` counts on after the first two. */
+static inline int32_t nn_mac_out_affine(int32_t sum, uint32_t filter, const nn_mac_block *block) {
+    const int32_t shift = block->filter_shifts[filter];
+    sum = nn_multiply_i32(sum, block->multipliers[filter], shift) + ((int32_t)block->shifts >> 1);
     return sum < block->min ? block->min : sum > block->max ? block->max : sum;
 }
 

@@ -1,6 +1,7 @@
 #include "nn_requant.h"
 #include "nn_window.h"
 #include <math.h>
+#include <stdbool.h>
 
 /* What the channels share at one output position, in elements. */
 typedef struct {
@@ -9,16 +10,42 @@ typedef struct {
     float min, max;
 } nn_pool_patch;
 
+/* a if it is the larger one; NaN is not. */
+static inline float nn_larger(float a, float b) {
+    return a > b ? a : b;
+}
+
+static inline float nn_larger_of_two(float a, float b, bool clamp, float min) {
+    const float best = nn_larger(b, nn_larger(a, -INFINITY));
+    return clamp && best < min ? min : best;
+}
+
+/* Windows of two columns, two channels at a time. */
+static inline void nn_pool_two(const float *x, uint32_t channels, float *y, bool clamp, float min) {
+    const float *next = x + channels;
+    for (; channels >= 2u; channels -= 2u) {
+        const float y0 = nn_larger_of_two(x[0], next[0], clamp, min);
+        const float y1 = nn_larger_of_two(x[1], next[1], clamp, min);
+        y[0] = y0;
+        y[1] = y1;
+        x += 2;
+        next += 2;
+        y += 2;
+    }
+    if (channels > 0u) {
+        *y = nn_larger_of_two(*x, *next, clamp, min);
+    }
+}
+
 __attribute__((noinline)) static void nn_pool_channels(const float *x, const nn_pool_patch *patch, float *y) {
     const uint32_t channels = patch->channels;
     const float min = patch->min;
     const float max = patch->max;
     if (patch->rows == 1u && patch->cols == 2u && max == INFINITY) { /* the usual one-dimensional pooling */
-        for (const float *end = x + channels; x < end; x++) {
-            const float second = x[channels];
-            float best = *x > -INFINITY ? *x : -INFINITY; /* NaN does not win */
-            best = second > best ? second : best;
-            *y++ = best < min ? min : best;
+        if (min == -INFINITY) {
+            nn_pool_two(x, channels, y, false, min);
+        } else {
+            nn_pool_two(x, channels, y, true, min);
         }
         return;
     }
@@ -28,7 +55,7 @@ __attribute__((noinline)) static void nn_pool_channels(const float *x, const nn_
         for (uint32_t kh = patch->rows; kh > 0u; kh--) {
             const float *tap = row;
             for (uint32_t kw = patch->cols; kw > 0u; kw--) {
-                best = *tap > best ? *tap : best;
+                best = nn_larger(*tap, best);
                 tap += channels;
             }
             row += patch->x_row;

@@ -40,6 +40,35 @@ static inline uint32_t nn_even_bytes(uint32_t word) {
 #endif
 }
 
+/* base + the unsigned bytes 0 and 2 (1 and 3) of a word, in each half; the sums fit. */
+static inline uint32_t nn_add_even_unsigned(uint32_t base, uint32_t word) {
+#if NN_DSP
+    uint32_t pair;
+    if (__builtin_constant_p(base) && base == 0u) {
+        __asm__("uxtb16 %0, %1" : "=r"(pair) : "r"(word));
+    } else {
+        __asm__("uxtab16 %0, %1, %2" : "=r"(pair) : "r"(base), "r"(word));
+    }
+    return pair;
+#else
+    return base + (word & 0x00FF00FFu);
+#endif
+}
+
+static inline uint32_t nn_add_odd_unsigned(uint32_t base, uint32_t word) {
+#if NN_DSP
+    uint32_t pair;
+    if (__builtin_constant_p(base) && base == 0u) {
+        __asm__("uxtb16 %0, %1, ror #8" : "=r"(pair) : "r"(word));
+    } else {
+        __asm__("uxtab16 %0, %1, %2, ror #8" : "=r"(pair) : "r"(base), "r"(word));
+    }
+    return pair;
+#else
+    return base + (word >> 8 & 0x00FF00FFu);
+#endif
+}
+
 /* Bytes 1 and 3 of a word as a pair. */
 static inline uint32_t nn_odd_bytes(uint32_t word) {
 #if NN_DSP
@@ -157,6 +186,28 @@ static inline int32_t nn_saturate_16(int32_t value) {
     return result;
 #else
     return value < INT16_MIN ? INT16_MIN : value > INT16_MAX ? INT16_MAX : value;
+#endif
+}
+
+/* Each half to the nearest int8_t. */
+static inline uint32_t nn_saturate_halves_8(uint32_t pair) {
+#if NN_DSP
+    uint32_t result;
+    __asm__("ssat16 %0, #8, %1" : "=r"(result) : "r"(pair));
+    return result;
+#else
+    return nn_pair(nn_saturate_8((int16_t)pair), nn_saturate_8((int16_t)(pair >> 16)));
+#endif
+}
+
+/* a * b * 2^-32 to nearest, halves up. */
+static inline int32_t nn_smmulr(int32_t a, int32_t b) {
+#if NN_DSP
+    int32_t result;
+    __asm__("smmulr %0, %1, %2" : "=r"(result) : "r"(a), "r"(b));
+    return result;
+#else
+    return (int32_t)(((int64_t)a * b + ((int64_t)1 << 31)) >> 32);
 #endif
 }
 

@@ -304,6 +304,29 @@ def test_system_reset_keeps_ram_and_clears_registers(build: Build, nucleo: Board
     assert words(machine, 4) == (0x12345678, 0, 0x410FC241, 0x63)
 
 
+@COUNTED
+def test_a_condition_ends_with_its_block(build: Build, nucleo: Board, count: bool) -> None:
+    """A load and a store in an IT block, then a branch: Unicorn starts the next block under the condition again."""
+    elf = build(
+        RESULTS
+        + """
+        int main(void) {
+            results[1] = 77u;
+            for (uint32_t n = 0; n < 2u; n++) {
+                uint32_t left = 5u;
+                __asm__ volatile(".syntax unified; lsls r3, %2, #31; itt ne; ldrne r3, [%1]; strne r3, [%1, #4];"
+                                 "b 1f; nop; 1: subs %0, #5; bne 2f; adds %0, #1; 2:"
+                                 : "+l"(left) : "l"(results + 1), "l"(n) : "r3", "cc", "memory");
+                results[3u + n] = left;
+            }
+            return 0;
+        }"""
+    )
+    machine = VirtualBoard(nucleo, elf, count_cycles=count)
+    assert machine.run(max_seconds=20) is Stop.HALTED
+    assert words(machine, 5)[1:] == (77, 77, 1, 1)
+
+
 def test_ram_at_power_on_is_the_same_rubbish_each_time(build: Build, nucleo: Board) -> None:
     elf = build("int main(void) { return 0; }")
     first, second = (VirtualBoard(nucleo, elf).read_memory(nucleo.ram.origin, 4096) for _ in range(2))

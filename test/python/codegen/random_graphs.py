@@ -6,7 +6,7 @@ Structure is drawn step by step, so that Hypothesis can shrink it; weights come 
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, TypeAlias
 
@@ -193,12 +193,27 @@ STEPS: Sequence[Callable[[Builder, str], str]] = (
 )
 
 
-@st.composite
-def graphs(draw: Draw, max_steps: int = 6, steps: Sequence[Callable[[Builder, str], str]] = STEPS) -> Graph:
-    """A graph of one or two inputs of one to three dimensions, and up to `max_steps` steps from `steps`.
+# What can be computed a few rows at a time.
+BY_ROWS: Sequence[Callable[[Builder, str], str]] = (
+    conv,
+    conv,
+    relu,
+    max_pool,
+    avg_pool,
+    add,
+    residual,
+    residual,
+    concat,
+)
 
-    Its outputs are all the tensors that nothing reads and sometimes one that something does.
-    """
+
+@st.composite
+def graphs(
+    draw: Draw,
+    max_steps: int = 6,
+    steps: Sequence[Callable[[Builder, str], str]] = STEPS,
+) -> Graph:
+    """A graph of one or two inputs of one to three dimensions, and up to `max_steps` steps from `steps`."""
     rank = draw(st.integers(1, 3))
     channels = st.integers(1, 4)
     shape = (*(draw(st.integers(1, 7)) for _ in range(rank - 1)), draw(channels))
@@ -211,6 +226,33 @@ def graphs(draw: Draw, max_steps: int = 6, steps: Sequence[Callable[[Builder, st
         # The newest tensors most often: deep rather than wide.
         source = draw(st.sampled_from(list(reversed(b.shapes))))
         draw(st.sampled_from(steps))(b, source)
+    return finished(b, inputs)
+
+
+@st.composite
+def chains(draw: Draw, max_steps: int = 6) -> Graph:
+    """A deep graph of many positions or rows whose steps can be computed a few rows at a time."""
+    shape = draw(
+        st.one_of(
+            st.tuples(st.integers(8, 40), st.integers(1, 4)),
+            st.tuples(st.integers(6, 20), st.integers(1, 4), st.integers(1, 3)),
+        )
+    )
+    b = Builder(draw, np.random.default_rng(draw(st.integers(0, 2**32 - 1))), 1.0, {"x": shape})
+    newest = "x"
+    for step in draw(st.lists(st.sampled_from(BY_ROWS), min_size=2, max_size=max_steps)):
+        newest = step(b, newest)
+    if draw(st.booleans()):
+        h, w, _ = hwc(b.shapes[newest])
+        newest = b.add(MaxPool(Window((h, w), (h, w)), draw(ACTIVATIONS)), newest)
+    if draw(st.booleans()):
+        dense(b, newest)
+    return finished(b, {"x": shape})
+
+
+def finished(b: Builder, inputs: Mapping[str, Shape]) -> Graph:
+    """The graph whose outputs are all tensors that nothing reads and sometimes one that something does."""
+    draw = b.draw
     read = {source for node in b.nodes for source in node.inputs}
     for name in inputs:
         if name not in read:

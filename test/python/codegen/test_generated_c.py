@@ -16,20 +16,21 @@ from microai.codegen.choose import Optimize
 from microai.codegen.compare import first_difference
 from microai.codegen.emit import emit
 from microai.codegen.graph import Graph, Node, TensorType
-from microai.codegen.host import build_host, compile_c, compiler_flags, runtime_sources
+from microai.codegen.host import build_host, build_runtime, compile_c, compiler_flags, runtime_sources
 from microai.codegen.kernels import runtime_folder
 from microai.codegen.ops.base import RELU
 from microai.codegen.ops.conv import Conv, Window
 from microai.codegen.ops.dense import Dense
 from microai.codegen.ops.pool import MaxPool
 from microai.codegen.pipeline import Compiled, compile_graph
+from microai.codegen.plan import search
 from microai.codegen.quantize.affine import AffineScheme
 from microai.codegen.quantize.fixed_point import FixedPoint
 from microai.codegen.reference import stored, tensors
 from microai.codegen.render import render
 from microai.codegen.requant import Rounding
 
-from .random_graphs import graphs, samples
+from .random_graphs import chains, graphs, samples
 
 SCHEMES = {
     "float32": None,
@@ -53,7 +54,7 @@ SCHEMES = {
     "affine8": AffineScheme(8),
     "affine16x8": AffineScheme(16),
 }
-SANITIZE = ("-fsanitize=address,undefined", "-fno-sanitize-recover=all", "-g")
+SANITIZE = ("-O1", "-fsanitize=address,undefined", "-fno-sanitize-recover=all", "-g")
 MAIN = """
 #include "{prefix}.h"
 int main(void) {{
@@ -115,6 +116,38 @@ def test_host_c_equals_reference(
     """Bit for bit in integers, 1e-5 of the largest value in float32, whatever the arena held before."""
     monkeypatch.setattr(choose, "WINO_POSITIONS", 1)  # these graphs are small
     monkeypatch.setattr(choose, "WINO_CHANNELS", 1)
+    compare_with_reference(graph, name, optimize, seed, fill, tmp_path_factory)
+
+
+@pytest.mark.parametrize("optimize", ["speed", "ram"])
+@pytest.mark.parametrize(
+    "name", ["float32", "int8", "int16 unsigned floor", "w5 a8", "affine8", "affine16x8"]
+)
+@slow
+@given(graph=chains(), seed=st.integers(0, 1000), fill=st.sampled_from([0, 0x55, 0xFF]))
+def test_chains_by_rows_equal_reference(
+    name: str,
+    optimize: Optimize,
+    monkeypatch: pytest.MonkeyPatch,
+    tmp_path_factory: pytest.TempPathFactory,
+    graph: Graph,
+    seed: int,
+    fill: int,
+) -> None:
+    """Graphs with enough rows to be computed a few at a time."""
+    monkeypatch.setattr(choose, "WINO_CHANNELS", 1)
+    monkeypatch.setattr(search, "FREE", 10.0)  # these graphs are small: calls count
+    compare_with_reference(graph, name, optimize, seed, fill, tmp_path_factory)
+
+
+def compare_with_reference(
+    graph: Graph,
+    name: str,
+    optimize: Optimize,
+    seed: int,
+    fill: int,
+    tmp_path_factory: pytest.TempPathFactory,
+) -> None:
     scheme = SCHEMES[name]
     result = compile_graph(graph, scheme, samples(graph, seed, 8), optimize=optimize)
     inputs = [
@@ -145,20 +178,27 @@ def test_kernels_chosen_for_size_give_the_same_numbers(name: str, tmp_path: Path
     )
     x = list(stored(results["size"].quantized, samples(graph, 2, 4)))
     found = {o: build_host(r.program, tmp_path / o, "-O1").trace(x, 0x55) for o, r in results.items()}
-    assert all(found["speed"][name].tobytes() == y.tobytes() for name, y in found["size"].items())
+    assert all(found["size"][name].tobytes() == y.tobytes() for name, y in found["speed"].items())
+
+
+@pytest.fixture(scope="module")
+def sanitized_runtime(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return build_runtime(tmp_path_factory.mktemp("runtime"), *SANITIZE)
 
 
 @settings(parent=slow, max_examples=4)
 @pytest.mark.parametrize("name", ["float32", "int8", "int16", "affine8", "affine16x8"])
 @given(graph=graphs())
-def test_sanitizers_find_nothing(name: str, tmp_path_factory: pytest.TempPathFactory, graph: Graph) -> None:
+def test_sanitizers_find_nothing(
+    name: str, sanitized_runtime: Path, tmp_path_factory: pytest.TempPathFactory, graph: Graph
+) -> None:
     """Address and undefined-behaviour sanitizers over the self-test, which must succeed."""
     folder = tmp_path_factory.mktemp("sanitized")
     emit(render(compile_graph(graph, SCHEMES[name], samples(graph, 1, 8)).program), folder / "m")
     (folder / "main.c").write_text(MAIN.format(prefix="model"))
-    sources = [*(folder / "m/src").glob("*.c"), folder / "main.c", *runtime_sources()]
+    sources = [*(folder / "m/src").glob("*.c"), folder / "main.c", sanitized_runtime]
     includes = [folder / "m/include", runtime_folder() / "include"]
-    compile_c(sources, includes, folder / "main", "-O1", *SANITIZE)
+    compile_c(sources, includes, folder / "main", *SANITIZE)
     subprocess.run([folder / "main"], check=True)
 
 
@@ -268,22 +308,31 @@ def test_header_works_in_cpp(tmp_path: Path) -> None:
     subprocess.run([*command, "use.cpp"], cwd=tmp_path, check=True)
 
 
+def for_target(*arguments: str | Path) -> None:
+    flags = [*compiler_flags(), "-O2", "-mcpu=cortex-m4", "-mthumb", "-mfpu=fpv4-sp-d16", "-mfloat-abi=hard"]
+    include = f"-I{runtime_folder() / 'include'}"
+    subprocess.run(["arm-none-eabi-gcc", *flags, include, "-r", "-nostdlib", *arguments], check=True)
+
+
+@pytest.fixture(scope="module")
+def target_runtime(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    path = tmp_path_factory.mktemp("runtime") / "runtime.o"
+    for_target(*runtime_sources(), "-o", path)
+    return path
+
+
 @pytest.mark.skipif(shutil.which("arm-none-eabi-gcc") is None, reason="needs arm-none-eabi-gcc, see README")
 @settings(parent=slow, max_examples=3)
 @pytest.mark.parametrize("name", ["float32", "int8", "int16", "affine8", "affine16x8"])
 @given(graph=graphs())
 def test_no_double_and_no_heap_on_target(
-    name: str, tmp_path_factory: pytest.TempPathFactory, graph: Graph
+    name: str, target_runtime: Path, tmp_path_factory: pytest.TempPathFactory, graph: Graph
 ) -> None:
     """Objects for the Cortex-M4F refer to no double arithmetic and no allocation."""
     folder = tmp_path_factory.mktemp("target")
     emit(render(compile_graph(graph, SCHEMES[name], samples(graph, 1, 8)).program), folder / "m")
-    flags = [*compiler_flags(), "-O2", "-mcpu=cortex-m4", "-mthumb", "-mfpu=fpv4-sp-d16", "-mfloat-abi=hard"]
-    sources = [str(path) for path in [*(folder / "m/src").glob("*.c"), *runtime_sources()]]
-    includes = [f"-I{folder / 'm/include'}", f"-I{runtime_folder() / 'include'}"]
-    subprocess.run(
-        ["arm-none-eabi-gcc", *flags, *includes, "-r", "-nostdlib", *sources, "-o", folder / "all.o"],
-        check=True,
+    for_target(
+        *(folder / "m/src").glob("*.c"), target_runtime, f"-I{folder / 'm/include'}", "-o", folder / "all.o"
     )
     symbols = subprocess.run(
         ["arm-none-eabi-nm", "-u", folder / "all.o"], capture_output=True, text=True, check=True

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 import pytest
 from hypothesis import HealthCheck, assume, given, settings
@@ -9,11 +11,12 @@ from hypothesis import strategies as st
 from microai.codegen import formats, reference
 from microai.codegen.graph import Graph
 from microai.codegen.passes import simplify
+from microai.codegen.quantize.affine import AffineScheme
 from microai.codegen.quantize.calibration import calibrate
 from microai.codegen.quantize.fixed_point import FixedPoint, choose_formats
 from microai.codegen.requant import Rounding, requant
 from microai.errors import UserError
-from microai.train.qat import signed_where_ranges_decide
+from microai.train.qat import inference, signed_where_ranges_decide, simulation
 
 from .random_graphs import STEPS, graphs, samples, softmax
 
@@ -78,6 +81,53 @@ def test_every_tensor_is_what_the_generator_makes(
     found = tensors(network, x)
     for name, values in wanted.items():
         np.testing.assert_array_equal(found[name], values, err_msg=name)
+
+
+@pytest.mark.parametrize("bits", [8, 16])
+@pytest.mark.parametrize("ranges", ["batch", "learned"])
+@settings(max_examples=15, deadline=None, suppress_health_check=list(HealthCheck))
+@given(graph=graphs(steps=[step for step in STEPS if step is not softmax]), seed=st.integers(0, 99))
+def test_every_affine_tensor_is_what_the_generator_makes(
+    bits: int, ranges: Any, graph: Graph, seed: int
+) -> None:
+    """Random graphs: before training, and after a step of it with other values, exported and taken up again."""
+    from microai.train.simulation import tensors
+
+    graph = simplify(towards_one_output(graph))
+    assume(len(graph.inputs) == 1 and graph.nodes)
+    x, other = (samples(graph, seed + step, 5)[0].astype(np.float32) for step in (0, 100))
+    scheme = AffineScheme(bits)
+    try:
+        network = simulation(graph, scheme, [x], ranges)
+        network.begin_epoch(settled=False)
+        for values in (x, other):
+            frozen = network.export()
+            integers = frozen.quantized(graph, [x], scheme)
+            wanted = reference.tensors(integers, list(reference.stored(integers, [values])))
+            found = tensors(inference(graph, frozen, scheme), values)
+            for name, tensor in wanted.items():
+                np.testing.assert_array_equal(found[name], tensor, err_msg=name)
+            scores = np.asarray(network(2 * other, training=True))
+            assert np.isfinite(scores).all()
+    except UserError as error:
+        assume("finer" not in str(error) and "of scales" not in str(error))
+        raise
+
+
+@settings(max_examples=15, deadline=None, suppress_health_check=list(HealthCheck))
+@given(graph=graphs(steps=[step for step in STEPS if step is not softmax]), seed=st.integers(0, 99))
+def test_a_training_step_computes_what_inference_does(graph: Graph, seed: int) -> None:
+    """8 bits, ranges settled: the same scores in float32 as in float64."""
+    graph = simplify(towards_one_output(graph))
+    assume(len(graph.inputs) == 1 and graph.nodes)
+    x = samples(graph, seed, 5)[0].astype(np.float32)
+    try:
+        network = simulation(graph, AffineScheme(8), [x], "batch")
+    except UserError as error:
+        assume("finer" not in str(error) and "of scales" not in str(error))
+        raise
+    network.begin_epoch(settled=True)
+    np.testing.assert_allclose(network(x, training=True), network(x, training=False), rtol=1e-6)
 
 
 @pytest.mark.parametrize("rounding", list(Rounding))

@@ -122,12 +122,14 @@ def test_add(library: Library, kind: Kind, place: str) -> None:
     left = {8: 20, 16: 15}[kind.bits]
 
     @settings(max_examples=60, deadline=None)
-    @given(scales, st.floats(0.01, 100), st.floats(0.5, 50), *[zero_points(kind)] * 3, SEEDS)
-    def check(scale: float, other: float, out: float, za: int, zb: int, zero: int, seed: int) -> None:
+    @given(scales, st.floats(0.01, 100), st.floats(0.5, 50), *[zero_points(kind)] * 3, st.booleans(), SEEDS)
+    def check(
+        scale: float, other: float, out: float, za: int, zb: int, zero: int, clamped: bool, seed: int
+    ) -> None:
         pair, back = affine_math.add_multipliers(left, (scale, scale * other), scale * max(other, 1) * out)
         rng = np.random.default_rng(seed)
         a, b = (numbers(rng, (30,), kind, kind.bits) for _ in "ab")
-        low, high = -(2 ** (kind.bits - 1)), 2 ** (kind.bits - 1) - 2
+        low, high = -(2 ** (kind.bits - 1)), 2 ** (kind.bits - 1) - (2 if clamped else 1)
         expected = affine_math.add(a, b, left, (za, zb), pair, back, zero, low, high)
         multipliers, shifts = zip(*pair, back, strict=True)
         given_a, given_b = Output((30,), kind.dtype, a), Output((30,), kind.dtype, b)

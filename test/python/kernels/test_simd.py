@@ -8,14 +8,30 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from microai.codegen.simd import arrange_simd, arrange_wino, scratch_bytes, scratch_bytes_wino
+from microai.codegen.simd import arrange_simd, scratch_bytes
 
 from . import oracle
-from .library import F32, Q8, Q16, Kind, Library, Output, Range, Requant, shape_to_c
-from .shapes import SEEDS, conv_shapes, filter_outs
+from .library import A8, F32, Q8, Q16, Affine, Array, Kind, Library, Output, Range, Requant, shape_to_c
+from .shapes import SEEDS, Draw, conv_shapes, filter_outs
+from .test_affine import affine_outs, finish
 from .test_sums import SHIFTS, operands
 
-KINDS = (Q8, Q16, F32)
+KINDS = (Q8, Q16, F32, A8)
+Out = Requant | Range | Affine
+
+
+@st.composite
+def outs(draw: Draw, kind: Kind, filters: int) -> Out:
+    """Outputs that these kernels make."""
+    if kind is A8:
+        return draw(affine_outs(kind, (-22, -1), filters))
+    return served(draw(filter_outs(kind, SHIFTS[kind.name], filters)))
+
+
+def finished(acc: Array, out: Out, kind: Kind) -> Array:
+    if isinstance(out, Affine):
+        return finish(acc, out).astype(kind.dtype)
+    return oracle.finish_filters(acc, out, kind.dtype)
 
 
 def served(out: Requant | Range) -> Requant | Range:
@@ -26,13 +42,12 @@ def served(out: Requant | Range) -> Requant | Range:
     return replace(out, shift=max(out.shift, 0), rounding=oracle.Rounding.FLOOR, shifts=own)
 
 
-def run(library: Library, kind: Kind, s: oracle.ConvShape, out: Requant | Range, seed: int) -> None:
-    """Compare with the oracle; a requantization is brought into what these kernels do."""
-    s = replace(s, x_zero=0)
-    out = served(out)
+def run(library: Library, kind: Kind, s: oracle.ConvShape, out: Out, seed: int) -> None:
+    """Compare with the oracle."""
+    s = s if kind.fixed else replace(s, x_zero=0)
     shape = (s.out_c, s.k_h, s.k_w, s.in_c)
     x, w, bias = operands(seed, kind, kind.w_bits, (s.in_h, s.in_w, s.in_c), shape, s.out_c)
-    expected = oracle.finish_filters(oracle.conv(x, w, bias, s), out, kind.dtype)
+    expected = finished(oracle.conv(x, w, bias, s), out, kind)
     y = Output(expected.shape, kind.dtype)
     table = arrange_simd(w.astype(kind.dtype))
     bytes_ = scratch_bytes(s.k_h * s.k_w * s.in_c, s.out_h * s.out_w, np.dtype(kind.dtype).itemsize)
@@ -52,7 +67,7 @@ def test_conv_simd(library: Library, kind: Kind) -> None:
     @settings(max_examples=200, deadline=None)
     @given(st.data(), conv_shapes().filter(lambda s: s.groups == 1), SEEDS)
     def check(data: st.DataObject, s: oracle.ConvShape, seed: int) -> None:
-        out = data.draw(filter_outs(kind, SHIFTS[kind.name], s.out_c))
+        out = data.draw(outs(kind, s.out_c))
         run(library, kind, replace(s, dilation_w=1) if kind is F32 else s, out, seed)
 
     check()
@@ -63,7 +78,7 @@ def test_dense_as_a_convolution(library: Library, kind: Kind) -> None:
     @settings(max_examples=60, deadline=None)
     @given(st.data(), st.integers(1, 70), st.integers(1, 9), SEEDS)
     def check(data: st.DataObject, channels: int, filters: int, seed: int) -> None:
-        out = data.draw(filter_outs(kind, SHIFTS[kind.name], filters))
+        out = data.draw(outs(kind, filters))
         s = oracle.ConvShape(1, 1, channels, 1, 1, filters, 1, 1, 1, 1, 1, 1, 0, 0, 1)
         run(library, kind, s, out, seed)
 
@@ -79,45 +94,8 @@ def test_long_rows(library: Library, kind: Kind, positions: int) -> None:
         s = oracle.ConvShape(
             *(1, positions, channels, 1, positions, filters), *(1, width, 1, 1, 1, 1, 0, pad, 1)
         )
-        out = Requant(7, oracle.Rounding.FLOOR, -100, 127) if kind.fixed else Range(0.0)
+        multipliers, shifts = range(2**30, 2**30 + 12345 * filters, 12345), range(-10, filters - 10)
+        out: Out = Requant(7, oracle.Rounding.FLOOR, -100, 127) if kind.fixed else Range(0.0)
+        if kind is A8:
+            out = Affine(tuple(multipliers), tuple(shifts), -5, -128, 127)
         run(library, kind, s, out, seed)
-
-
-@settings(max_examples=200, deadline=None)
-@given(
-    st.data(),
-    st.integers(1, 3),
-    st.integers(1, 50),
-    st.sampled_from([1, 2, 3, 4, 5, 8, 9, 20]),
-    st.sampled_from([1, 2, 3, 5]),
-    st.integers(0, 4),
-    st.integers(0, 4),
-    st.integers(1, 3),
-    SEEDS,
-)
-def test_conv_wino(
-    library: Library,
-    data: st.DataObject,
-    height: int,
-    width: int,
-    channels: int,
-    filters: int,
-    before: int,
-    after: int,
-    groups: int,
-    seed: int,
-) -> None:
-    positions = max(width + before + after - 2, 1)
-    s = oracle.ConvShape(
-        *(height, width, channels, height, positions, filters), *(1, 3, 1, 1, 1, 1, 0, before, 1)
-    )
-    out = served(data.draw(filter_outs(Q8, SHIFTS["q8"], filters)))
-    x, w, bias = operands(seed, Q8, 8, (height, width, channels), (filters, 1, 3, channels), filters)
-    expected = oracle.finish_filters(oracle.conv(x, w, bias, s), out, Q8.dtype)
-    y = Output(expected.shape, Q8.dtype)
-    scratch = Output((scratch_bytes_wino(channels, groups) // 4,), np.uint32)
-    table = arrange_wino(w[:, 0].astype(np.int8))
-    arguments = (x.astype(np.int8), table, bias.astype(np.int32), shape_to_c(oracle.fields(s)), out)
-    library.call("nn_conv_q8_wino", *arguments, groups, scratch.array, y.array)
-    scratch.checked()
-    assert y.checked().tobytes() == expected.tobytes()

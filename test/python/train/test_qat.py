@@ -16,16 +16,20 @@ from microai.codegen import formats, reference
 from microai.codegen.compare import accuracy
 from microai.codegen.formats import Fixed
 from microai.codegen.graph import Graph, Node, TensorType
+from microai.codegen.ops.add import Add
 from microai.codegen.ops.base import NONE, RELU
 from microai.codegen.ops.batchnorm import BatchNorm
 from microai.codegen.ops.conv import Conv, Window
 from microai.codegen.ops.dense import Dense
+from microai.codegen.ops.pool import AvgPool, MaxPool
 from microai.codegen.ops.softmax import Softmax
 from microai.codegen.passes import simplify
+from microai.codegen.pipeline import Scheme
+from microai.codegen.quantize.affine import AffineScheme
 from microai.codegen.quantize.calibration import calibrate
 from microai.codegen.quantize.fixed_point import FixedPoint, choose_formats
 from microai.codegen.requant import Rounding
-from microai.deploy import compile_variant, generation_key, tune, variants
+from microai.deploy import calibration_of, compile_variant, generation_key, scheme_of, tune, variants
 from microai.errors import UserError
 from microai.experiment import Experiment, load_experiment
 from microai.train import qat
@@ -92,13 +96,8 @@ def whole(tmp_path_factory: pytest.TempPathFactory) -> Whole:
     return folder, prepared, trained, tuned
 
 
-def simulation(graph: Graph, scheme: FixedPoint, x: np.ndarray, ranges: Any = "batch", **others: Any) -> Any:
-    from microai.train.simulation import Rules, Simulation
-
-    maxima = calibrate(graph, [x])
-    chosen = qat.signed_where_ranges_decide(graph, choose_formats(graph, maxima, scheme))
-    rules = Rules(scheme.weight_rounding, scheme.rounding, ranges)
-    return Simulation(graph, chosen, rules, maxima=maxima, **others)
+def simulation(graph: Graph, scheme: Scheme, x: np.ndarray, ranges: Any = "batch") -> Any:
+    return qat.simulation(graph, scheme, [x], ranges)
 
 
 def test_exported_integers_reach_the_simulated_accuracy(whole: Whole) -> None:
@@ -148,6 +147,53 @@ def test_other_ranges_and_widths_are_exact_too(
     assert accuracy(scores, prepared.y_test) == tuned.test_accuracy
     if "frozen" in overrides[1]:
         assert {fmt.frac for fmt in tuned.frozen.formats.tensors.values()} == {9}
+
+
+@pytest.mark.parametrize(
+    ("kind", "ranges"),
+    [*(("affine8", ranges) for ranges in ("batch", "moving", "learned", "frozen")), ("affine16x8", "batch")],
+)
+def test_affine_integers_reach_the_simulated_accuracy(
+    whole: Whole, tmp_path: Path, kind: str, ranges: str
+) -> None:
+    """Every score of every test vector, of the network that was trained and read again from its files."""
+    from microai.train.simulation import tensors
+
+    shutil.copytree(whole[0], tmp_path, ignore=shutil.ignore_patterns("qat_*"), dirs_exist_ok=True)
+    changes = (f"{STEP}.type='{kind}'", f"{STEP}.ranges='{ranges}'", f"{STEP}.epochs=3")
+    experiment = read(tmp_path, f"deploy.quantize=['{kind}']", *changes)
+    prepared, trained, (tuned,) = run(experiment, tmp_path)
+    (variant,) = variants(experiment, [trained])
+    compiled = compile_variant(experiment, prepared, variant)
+    graph = compiled.quantized
+    stored = list(reference.stored(graph, [prepared.x_test]))
+    wanted = reference.tensors(graph, stored)
+    assert accuracy(wanted[graph.outputs[0]], prepared.y_test) == tuned.test_accuracy > 0.5
+    scheme = scheme_of(experiment, kind)
+    assert scheme is not None
+    network = qat.inference(qat.trainable(compiled.imported)[0], tuned.frozen, scheme)
+    found = tensors(network, prepared.x_test)
+    for name, values in found.items():
+        np.testing.assert_array_equal(values, wanted[name], err_msg=name)
+    assert tuned.history[-1].loss < tuned.history[0].loss
+    before = compile_variant(
+        read(tmp_path, f"deploy.quantize=['{kind}']", "postprocessing=[]"), prepared, variant
+    )
+    same_formats = all(
+        graph.tensors[name].format == tensor.format for name, tensor in before.quantized.tensors.items()
+    )
+    assert same_formats == (ranges == "frozen")
+
+
+def test_calibration_vectors_are_evenly_spaced(whole: Whole) -> None:
+    """A data set may be sorted by class."""
+    folder, prepared, _, _ = whole
+    count = len(prepared.x_train)
+    (few,) = calibration_of(read(folder, "quantization.w2.calibration_vectors=10"), "w2", prepared)
+    assert np.array_equal(few, prepared.x_train[[i * count // 10 for i in range(10)]])
+    (all_of_them,) = calibration_of(read(folder), "w2", prepared)
+    assert np.array_equal(all_of_them, prepared.x_train)
+    assert calibration_of(read(folder), "float32", prepared) == []
 
 
 def test_training_recovers_what_two_bits_cost(whole: Whole) -> None:
@@ -252,9 +298,18 @@ def test_from_scratch(whole: Whole, tmp_path: Path) -> None:
         (
             f'{STEP}.type="int9"',
             "postprocessing[0].params.type",
-            "'int9' is no fixed-point type; did you mean",
+            "'int9' is no type of integers; did you mean",
         ),
-        (f'{STEP}.type="float32"', "postprocessing[0].params.type", "is no fixed-point type"),
+        (f'{STEP}.type="float32"', "postprocessing[0].params.type", "is no type of integers"),
+        ("quantization.affine8.activations_bits=9", "affine8.activations_bits", "8 or 16, got 9"),
+        ("quantization.affine8.calibration='best'", "affine8.calibration", "'minmax', 'percentile'"),
+        ("quantization.affine8.layers.conv9.weights_bits=4", "affine8.layers", "unknown key"),
+        (
+            "quantization.int8.activations_bits=17",
+            "int8.activations_bits",
+            "less than or equal to 16, got 17",
+        ),
+        ("quantization.int8.weights_rounding='best'", "int8.weights_rounding", "'trunc' or 'adaptive'"),
         (f"{STEP}.epochs=0", "postprocessing[0].params.epochs", "greater than or equal to 1"),
         (f"{STEP}.epoch=1", "postprocessing[0].params.epoch", "unknown key; did you mean 'epochs'?"),
         (f'{STEP}.ranges="min"', "postprocessing[0].params.ranges", "expected 'batch', 'moving'"),
@@ -343,7 +398,9 @@ def test_the_learned_step_goes_where_the_error_is_less() -> None:
         log_step = tf.Variable(start)
         with tf.GradientTape() as tape:
             y = snapped(x, -tf.round(log_step), (-8.0, 7.0), Rounding.NEAREST)
-            y += learnable(x, log_step, (-8.0, 7.0), Rounding.NEAREST)
+            y += learnable(
+                x, log_step, power_of_two(tf.round(log_step), x.dtype), (-8.0, 7.0), Rounding.NEAREST
+            )
             loss = tf.reduce_sum((y - x) ** 2)
         assert np.array_equal(np.asarray(y), np.asarray(snapped(x, -log_step, (-8.0, 7.0), Rounding.NEAREST)))
         signs.append(float(tape.gradient(loss, log_step)))
@@ -351,7 +408,7 @@ def test_the_learned_step_goes_where_the_error_is_less() -> None:
     wide = tf.Variable(0.0)  # step 1 for values below 1: must shrink
     with tf.GradientTape() as tape:
         y = snapped(x, -tf.round(wide), (-8.0, 7.0), Rounding.NEAREST)
-        y += learnable(x, wide, (-8.0, 7.0), Rounding.NEAREST)
+        y += learnable(x, wide, power_of_two(tf.round(wide), x.dtype), (-8.0, 7.0), Rounding.NEAREST)
         loss = tf.reduce_sum((y - x) ** 2)
     assert float(tape.gradient(loss, wide)) > 0
     assert float(power_of_two(tf.constant(-3.0), tf.float32)) == 0.125
@@ -429,3 +486,64 @@ def test_batch_normalization_is_folded_while_training() -> None:
         loss = tf.reduce_sum(network(x, training=True) ** 2)
     gradients = tape.gradient(loss, network.trainable_variables)
     assert len(gradients) == 4 and all(np.abs(np.asarray(g)).max() > 0 for g in gradients[2:])
+
+
+@pytest.mark.parametrize("bits", [8, 16])
+def test_affine_gradients_are_those_of_the_float_network(bits: int) -> None:
+    """As far as the rounding lets them: of a layer, an addition, pooling and a mean, in fine steps."""
+    from microai.train.simulation import tf
+
+    random = np.random.default_rng(7)
+    nodes = [
+        Node("a", layer(random, RELU), ("x",)),
+        Node("b", layer(random), ("x",)),
+        Node("sum", Add(RELU), ("a", "b")),
+        Node("pool", MaxPool(Window((1, 2), (1, 2))), ("sum",)),
+        Node("mean", AvgPool(Window((1, 4), (1, 4))), ("pool",)),
+    ]
+    graph = Graph.build("g", {"x": TensorType((8, 2))}, nodes, ["mean"])
+    x = random.normal(size=(50, 8, 2)).astype(np.float32)
+    found = []
+    for scheme in (AffineScheme(bits), FixedPoint(16)):
+        network = simulation(graph, scheme, x)
+        with tf.GradientTape() as tape:
+            scores = network(x, training=True)
+            loss = tf.reduce_mean((scores - 1) ** 2)
+        found.append([np.asarray(g) for g in tape.gradient(loss, network.trainable_variables)])
+    for ours, wanted in zip(*found, strict=True):
+        np.testing.assert_allclose(ours, wanted, atol={8: 0.05, 16: 2e-3}[bits] * np.abs(wanted).max())
+
+
+@pytest.mark.parametrize("ranges", ["batch", "moving", "frozen"])
+def test_affine_ranges_while_training(ranges: str) -> None:
+    """The scale and zero point of a tensor after one step, and after a settled one, which changes none."""
+    from microai.train.simulation import MOVING
+
+    random = np.random.default_rng(5)
+    graph = Graph.build("g", {"x": TensorType((8, 2))}, [Node("c", layer(random, RELU), ("x",))], ["c"])
+    x = random.normal(size=(20, 8, 2)).astype(np.float32)
+    low, high = float(x.min()), float(x.max())
+    network = simulation(graph, AffineScheme(8), x, ranges)
+    network.begin_epoch(settled=False)
+    network(64 * x, training=True)
+    factor = {"batch": 64, "moving": MOVING + 64 * (1 - MOVING), "frozen": 1}[ranges]
+    wanted = formats.affine_for(factor * low, factor * high, 8)
+    kept = network.export().formats.tensors["x"]
+    assert kept.scale == pytest.approx(wanted.scale) and kept.zero_point == wanted.zero_point
+    assert network.export().formats.tensors["c"].zero_point == -128
+    network.begin_epoch(settled=True)
+    network(4096 * x, training=True)
+    assert network.export().formats.tensors["x"] == kept
+    network.begin_epoch(settled=False)
+    network(4096 * x, training=True)
+    assert (network.export().formats.tensors["x"].scale > kept.scale) == (ranges != "frozen")
+
+
+def test_numbers_that_are_not_finite_make_a_loss_that_is_not() -> None:
+    """So that a training that diverges ends with the trainer's line about it."""
+    graph = Graph.build(
+        "g", {"x": TensorType((8, 2))}, [Node("c", layer(np.random.default_rng(1)), ("x",))], ["c"]
+    )
+    network = simulation(graph, AffineScheme(8), np.ones((4, 8, 2), np.float32))
+    network.parameters_of["c"]["kernel"].assign(np.full((3, 1, 3, 2), np.nan, np.float32))
+    assert np.isnan(np.asarray(network(np.ones((4, 8, 2), np.float32), training=True))).all()

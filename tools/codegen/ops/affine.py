@@ -20,7 +20,7 @@ from ..requant import Rounding
 from .add import Add, infer_add
 from .base import NONE, Accumulator, Activation, FloatOp, Op, Requant, Shape, elements, hwc
 from .batchnorm import BatchNorm
-from .conv import Conv, Window, bound_of, conv_shape, convolve, describe_conv, exact_type
+from .conv import Conv, Window, bound_of, conv_shape, convolve, describe_conv, exact_type, lower_simd
 from .copy import Clamp, Concat, Pad, Reshape, infer_concat, infer_pad, infer_reshape, lower_pad, pad_batch
 from .dense import Dense, infer_dense
 from .pool import AvgPool, MaxPool, counts, image, infer_pool, pool_shape, unpadded
@@ -34,6 +34,8 @@ LARGEST_ACCUMULATOR = {8: (1 << 31) - 1, 16: (1 << 47) - 1}
 """Of sums of products, by bits of the activations: what `multiply` and `multiply_wide` take."""
 LARGEST_SHIFT = {8: 30, 16: 7}
 ADD_LEFT = {8: 20, 16: 15}
+SIMD_SHIFTS = 22
+"""The largest right shift for which a zero point fits in front of it (nn_affine_offset)."""
 
 
 @dataclass(frozen=True)
@@ -189,7 +191,16 @@ class AffineConv(AffineOp):
         oh, ow, _ = hwc(output)
         return oh * ow * self.kernel.size
 
+    def simd_serves(self) -> bool:
+        """nn_conv_a8_simd gives this output: every shift to the right, twice the accumulator fits 32 bits."""
+        shifts = self.requant.shifts
+        small = shifts.min() >= -SIMD_SHIFTS and shifts.max() < 0 and 2 * self.accumulator.bound < 1 << 31
+        return self.bias.dtype == np.int32 and bool(small)
+
     def lower(self, call: CallBuilder) -> None:
+        if call.choice:
+            lower_simd(call, self.kernel, self.bias, self.window, self.requant.lower(call), self.zero)
+            return
         call.kernel(
             "conv",
             call.input(0),

@@ -11,7 +11,9 @@ import numpy as np
 from ..formats import Array, Fixed, FixedWeights
 from ..packing import pack_bits
 from ..requant import Rounding
-from ..simd import arrange_simd, arrange_wino
+from ..simd import arrange_simd
+from ..winograd import arrange as arrange_wino
+from ..winograd import bias_q16
 from .base import (
     NONE,
     Accumulator,
@@ -228,7 +230,7 @@ class FixedConv(FixedOp):
 
     def lower(self, call: CallBuilder) -> None:
         if call.choice:
-            lower_simd_fixed(call, self.kernel, self.bias, self.window, self.requant)
+            lower_simd_fixed(call, self.kernel, self.bias, self.window, self.requant, self.source.zero)
             return
         call.kernel(
             "conv",
@@ -311,6 +313,7 @@ def weights_table(
 def conv_shape(call: CallBuilder, window: Window, groups: int, zero: int = 0) -> str:
     """The C structure nn_conv_shape of this call; `zero`: the stored input that means 0."""
     (h, w, c), (oh, ow, f) = hwc(call.input_shape(0)), hwc(call.output_shape())
+    window = call.window(window)
     return call.structure(
         "nn_conv_shape",
         "shape",
@@ -325,21 +328,25 @@ def conv_shape(call: CallBuilder, window: Window, groups: int, zero: int = 0) ->
     )  # fmt: skip
 
 
-def lower_simd(call: CallBuilder, kernel: Array, bias: Array, window: Window, finish: str) -> None:
-    """Call the chosen convolution by SIMD; kernel [F, ...]."""
+def lower_simd(
+    call: CallBuilder, kernel: Array, bias: Array, window: Window, finish: str, zero: int = 0
+) -> None:
+    """Call the chosen convolution by SIMD; kernel [F, ...]; `zero`: the stored input that means 0."""
     choice = call.choice
     assert choice is not None
     wino = choice.kernel == "wino"
     table = arrange_wino(kernel[:, 0]) if wino else arrange_simd(kernel)
+    if wino and kernel.dtype == np.int16:
+        bias = bias_q16(kernel, bias)
     call.kernel(
         "conv",
         call.input(0),
         call.table("kernel", table, f"for {choice.kernel}, F={len(kernel)}"),
         call.table("bias", bias, "[F]"),
-        conv_shape(call, window, 1),
+        conv_shape(call, window, 1, zero),
         finish,
         *([f"{choice.groups}u"] if wino else []),
-        *([call.scratch()] if choice.scratch else []),
+        *([call.scratch("f32" if kernel.dtype == np.float32 else "words")] if choice.scratch else []),
         call.output(),
         variant=f"_{choice.kernel}",
     )
@@ -361,11 +368,13 @@ def simd_serves(requant: Requant, accumulator: Accumulator) -> bool:
     return min(shifts) >= 0 and max(shifts) <= 31 and not trunc and fits
 
 
-def lower_simd_fixed(call: CallBuilder, kernel: Array, bias: Array, window: Window, requant: Requant) -> None:
+def lower_simd_fixed(
+    call: CallBuilder, kernel: Array, bias: Array, window: Window, requant: Requant, zero: int = 0
+) -> None:
     """The same in integers; the half that rounding to nearest adds is in the bias."""
     floor = replace(requant, rounding=Rounding.FLOOR)
     folded = (bias + rounding_half(requant)).astype(bias.dtype)
-    lower_simd(call, kernel, folded, window, call.requant(floor))
+    lower_simd(call, kernel, folded, window, call.requant(floor), zero)
 
 
 def describe_conv(kernel: Array, window: Window, groups: int, activation: str) -> str:

@@ -57,6 +57,7 @@ def counts(window: Window, shape: Shape) -> Array:
 
 def pool_shape(call: CallBuilder, window: Window) -> str:
     (h, w, c), (oh, ow, _) = hwc(call.input_shape(0)), hwc(call.output_shape())
+    window = call.window(window)
     return call.structure(
         "nn_pool_shape",
         "shape",

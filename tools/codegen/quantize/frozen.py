@@ -8,10 +8,13 @@ from dataclasses import dataclass, replace
 from ...errors import UserError
 from ..formats import Array, fixed_for
 from ..graph import Graph, Node
+from ..ops.affine import SOFTMAX_OUTPUT
 from ..ops.conv import Conv
 from ..ops.dense import Dense
 from ..ops.softmax import Softmax
-from .fixed_point import Chosen, FixedPoint, quantize
+from . import affine, fixed_point
+from .affine import AffineChosen, AffineScheme, affine_weights
+from .fixed_point import Chosen, FixedPoint
 
 
 @dataclass(frozen=True, eq=False)
@@ -19,7 +22,7 @@ class Frozen:
     """Parameters by node and array name (float32, shaped as the operation's), formats of tensors and weights."""
 
     arrays: Mapping[str, Mapping[str, Array]]
-    formats: Chosen
+    formats: Chosen | AffineChosen
 
     def applied(self, graph: Graph) -> Graph:
         """The simplified float graph with these parameters. Raises UserError where they are of another model."""
@@ -36,22 +39,36 @@ class Frozen:
             nodes.append(node)
         return graph.rebuilt(nodes)
 
-    def quantized(self, graph: Graph, calibration: Sequence[Array], scheme: FixedPoint) -> Graph:
+    def quantized(
+        self, graph: Graph, calibration: Sequence[Array], scheme: FixedPoint | AffineScheme
+    ) -> Graph:
         """The integer graph of the simplified `graph` with these parameters, in these formats.
 
         A softmax at the end, which is not trained with, gets the format that it always has. Raises UserError
         as `quantize` does, and where the parameters are of another model.
         """
-        tensors = dict(self.formats.tensors)
-        for name in graph.inputs:
-            if name not in tensors:
+        softmax = {
+            node.name: (node.op, node.inputs[0]) for node in graph.nodes if isinstance(node.op, Softmax)
+        }
+        for name in graph.tensors:
+            if name not in self.formats.tensors and name not in softmax:
                 raise _of_another_model(graph, name)
-        for node in graph.nodes:
-            if isinstance(node.op, Softmax):
-                tensors[node.name] = fixed_for(node.op.maximum, tensors[node.inputs[0]].bits)
-            elif node.name not in tensors:
-                raise _of_another_model(graph, node.name)
-        return quantize(self.applied(graph), calibration, scheme, Chosen(tensors, self.formats.weights))
+        applied = self.applied(graph)
+        if isinstance(self.formats, AffineChosen):
+            formats = dict(self.formats.tensors)
+            for name, (_, source) in softmax.items():
+                formats[name] = SOFTMAX_OUTPUT[formats[source].bits]
+            weights = {
+                node.name: affine_weights(node.op, formats[node.inputs[0]], self.formats.weights[node.name])
+                for node in applied.nodes
+                if isinstance(node.op, (Conv, Dense))
+            }
+            return affine.with_formats(applied, formats, weights)
+        assert isinstance(scheme, FixedPoint)
+        fixed = dict(self.formats.tensors)
+        for name, (op, source) in softmax.items():
+            fixed[name] = fixed_for(op.maximum, fixed[source].bits)
+        return fixed_point.quantize(applied, calibration, scheme, Chosen(fixed, self.formats.weights))
 
 
 def _of_another_model(graph: Graph, name: str) -> UserError:

@@ -1,0 +1,173 @@
+"""Convolutions by Winograd's algorithm over awkward shapes, with guarded scratch memory: integers bit for bit."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from microai.codegen.winograd import arrange, bias_q16, scratch_bytes, serves_q16
+
+from . import oracle
+from .library import A8, F32, Q8, Q16, Array, Kind, Library, Output, Range, Requant, shape_to_c
+from .shapes import SEEDS, Draw, filter_outs
+from .test_simd import Out, finished, outs, served
+from .test_sums import SHIFTS, operands
+
+GROUPS = st.integers(1, 3)
+
+
+@st.composite
+def shapes(draw: Draw) -> oracle.ConvShape:
+    """Width 3 and stride 1 along rows; any padding, fewer columns than a tile and more than a block."""
+    height, width = draw(st.integers(1, 3)), draw(st.integers(1, 50))
+    before, after = draw(st.integers(0, 4)), draw(st.integers(0, 4))
+    channels = draw(st.sampled_from([1, 2, 3, 4, 5, 8, 9, 20]))
+    filters = draw(st.sampled_from([1, 2, 3, 4, 5, 9]))
+    positions = max(width + before + after - 2, 1)
+    return oracle.ConvShape(
+        *(height, width, channels, height, positions, filters), *(1, 3, 1, 1, 1, 1, 0, before, 1)
+    )
+
+
+def convolved(
+    library: Library,
+    kind: Kind,
+    s: oracle.ConvShape,
+    out: Out,
+    groups: int,
+    operands: tuple[Array, Array, Array],
+) -> Array:
+    """x [H, W, C], w [F, 1, 3, C], bias [F] as the kernel takes it -> y [H, W, F]."""
+    x, w, bias = operands
+    y = Output((s.out_h, s.out_w, s.out_c), kind.dtype)
+    scratch = Output((scratch_bytes(s.in_c, groups, np.dtype(kind.dtype).itemsize) // 4,), np.uint32)
+    arguments = (x.astype(kind.dtype), arrange(w[:, 0].astype(kind.dtype)), bias.astype(kind.acc))
+    library.call(
+        f"nn_conv_{kind.name}_wino",
+        *arguments,
+        shape_to_c(oracle.fields(s)),
+        out,
+        groups,
+        scratch.array,
+        y.array,
+    )
+    scratch.checked()
+    return y.checked()
+
+
+@pytest.mark.parametrize("kind", [Q8, A8], ids=lambda kind: kind.name)
+@settings(max_examples=200, deadline=None)
+@given(data=st.data(), s=shapes(), groups=GROUPS, seed=SEEDS)
+def test_8_bits(
+    library: Library, kind: Kind, data: st.DataObject, s: oracle.ConvShape, groups: int, seed: int
+) -> None:
+    s = replace(s, x_zero=data.draw(st.sampled_from([0, -128, 5])))
+    out = data.draw(outs(kind, s.out_c))
+    given = operands(seed, kind, 8, (s.in_h, s.in_w, s.in_c), (s.out_c, 1, 3, s.in_c), s.out_c)
+    expected = finished(oracle.conv(*given, s), out, kind)
+    assert convolved(library, kind, s, out, groups, given).tobytes() == expected.tobytes()
+
+
+@settings(max_examples=300, deadline=None)
+@given(st.data(), shapes(), GROUPS, SEEDS, st.sampled_from([4, 8, 13]), st.booleans())
+def test_q16(
+    library: Library,
+    data: st.DataObject,
+    s: oracle.ConvShape,
+    groups: int,
+    seed: int,
+    w_bits: int,
+    extreme: bool,
+) -> None:
+    """Weights as large as the sums allow; inputs of 0 and 32767 alone among them."""
+    out = served(data.draw(filter_outs(Q16, SHIFTS["q16"], s.out_c)))
+    assert isinstance(out, Requant)
+    out = replace(out, shift=min(out.shift, 30))
+    x, w, bias = operands(seed, Q16, w_bits, (s.in_h, s.in_w, s.in_c), (s.out_c, 1, 3, s.in_c), s.out_c)
+    x = np.where(x > 0, np.iinfo(np.int16).max, 0) if extreme else np.abs(x).clip(0, np.iinfo(np.int16).max)
+    while not serves_q16(w[:, 0], bias, np.iinfo(np.int16).max):
+        w //= 2
+    expected = oracle.finish_filters(oracle.conv(x, w, bias, s), out, Q16.dtype)
+    found = convolved(library, Q16, s, out, groups, (x, w, bias_q16(w, bias)))
+    assert found.tobytes() == expected.tobytes()
+
+
+@pytest.mark.parametrize(
+    ("taps", "fits"),
+    [
+        ((16383, 0, -16384), True),
+        ((16384, 0, 0), False),
+        ((0, 0, -16385), False),
+        ((10922, 10922, 10922), True),
+        ((10923, 10923, 10923), False),
+        ((-10923, 10923, -10922), True),
+        ((-10923, 10923, -10923), False),
+    ],
+)
+def test_q16_weights_at_their_limits(library: Library, taps: tuple[int, int, int], fits: bool) -> None:
+    """One channel, inputs that a wrong sign or a lost carry would show."""
+    w = np.array(taps, np.int64).reshape(1, 1, 3, 1)
+    bias = np.array([12345])
+    assert serves_q16(w[:, 0], bias, 32767) == fits
+    if fits:
+        s = oracle.ConvShape(*(1, 18, 1, 1, 18, 1), *(1, 3, 1, 1, 1, 1, 0, 1, 1))
+        x = np.array([0, 32767, 32767, 0, 0, 32767, 1, 32766, 0, 32767, 0, 32767, 5, 5, 32767, 32767, 0, 0])
+        out = Requant(15, oracle.Rounding.FLOOR, -32768, 32767)
+        expected = oracle.finish_filters(oracle.conv(x.reshape(1, 18, 1), w, bias, s), out, Q16.dtype)
+        found = convolved(library, Q16, s, out, 1, (x, w, bias_q16(w, bias)))
+        assert found.tobytes() == expected.tobytes()
+
+
+def test_q16_sums_at_their_limit() -> None:
+    w = np.zeros((1, 3, 4), np.int64)
+    w[0, 1, :2] = [16383, 16383]  # 2 * 16383 * 32767 = 2^30 - 98302
+    assert serves_q16(w, np.array([98301]), 32767)
+    assert not serves_q16(w, np.array([98302]), 32767)
+    assert not serves_q16(-w, np.array([-98302]), 32767)
+
+
+@settings(max_examples=200, deadline=None)
+@given(st.data(), shapes(), GROUPS, SEEDS)
+def test_f32(library: Library, data: st.DataObject, s: oracle.ConvShape, groups: int, seed: int) -> None:
+    """SPEC.md's bound of the difference from the exact sums."""
+    out = data.draw(filter_outs(F32, SHIFTS["f32"], s.out_c))
+    assert isinstance(out, Range)
+    given = operands(seed, F32, 0, (s.in_h, s.in_w, s.in_c), (s.out_c, 1, 3, s.in_c), s.out_c)
+    found = convolved(library, F32, s, out, groups, given)
+    x, w, bias = (array.astype(np.float64) for array in given)
+    exact = np.clip(oracle.conv(x, w, bias, s), out.low, out.high)
+    largest = s.in_c * np.abs(w).max() * np.abs(x).max()
+    bound = (3 * s.in_c + 16) * 2.0**-24 * (90 * largest + 3 * np.abs(bias))
+    assert (np.abs(found - exact) <= bound).all()
+
+
+@pytest.mark.parametrize("channels", [9, 16, 80])
+def test_f32_error_of_a_layer(library: Library, channels: int) -> None:
+    """Inputs behind a ReLU, weights as training starts with them: a fifth of the tolerance of 1e-5 is not reached."""
+    rng = np.random.default_rng(channels)
+    s = oracle.ConvShape(*(1, 128, channels, 1, 128, 80), *(1, 3, 1, 1, 1, 1, 0, 1, 1))
+    x = np.maximum(rng.standard_normal((1, 128, channels), np.float32), 0)
+    w = rng.standard_normal((80, 1, 3, channels), np.float32) * np.float32(np.sqrt(2 / (3 * channels)))
+    bias = rng.standard_normal(80, np.float32) / 10
+    exact = oracle.conv(x.astype(np.float64), w.astype(np.float64), bias.astype(np.float64), s)
+    found = convolved(library, F32, s, Range(), 2, (x, w, bias))
+    assert np.abs(found - exact).max() < 2e-6 * np.abs(exact).max()
+
+
+def test_f32_bits_do_not_depend_on_the_blocks(library: Library) -> None:
+    s = oracle.ConvShape(*(1, 70, 5, 1, 70, 6), *(1, 3, 1, 1, 1, 1, 0, 1, 1))
+    given = operands(3, F32, 0, (1, 70, 5), (6, 1, 3, 5), 6)
+    bits = {convolved(library, F32, s, Range(0.0), groups, given).tobytes() for groups in (1, 2, 3, 5)}
+    assert len(bits) == 1
+
+
+def test_f32_special_values(library: Library) -> None:
+    """A NaN stays in the tiles that see it passes a ReLU as in nn_clamp_f32."""
+    s = oracle.ConvShape(*(1, 16, 1, 1, 16, 1), *(1, 3, 1, 1, 1, 1, 0, 1, 1))
+    x, w = np.ones((1, 16, 1), np.float32), np.ones((1, 1, 3, 1), np.float32)
+    x[0, 9] = np.nan
+    y = convolved(library, F32, s, Range(0.0), 1, (x, w, np.zeros(1, np.float32))).ravel()
+    assert np.isnan(y[8:11]).all() and np.isfinite(y[:4]).all() and np.isfinite(y[12:]).all()

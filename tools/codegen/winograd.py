@@ -1,0 +1,64 @@
+"""Tables and proofs of the convolutions by Winograd's algorithm (nn_conv_T_wino in nn_runtime.h)."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from .formats import Array
+from .simd import arrange_wino, rounded_up, scratch_bytes_wino
+
+HALF_RANGE = 1 << 15
+
+
+def padded(kernel: Array, filters: int, channels: int) -> Array:
+    """Weights [F, 3, C] with F and C rounded up to multiples by zeros."""
+    f, width, c = kernel.shape
+    more = np.zeros((rounded_up(f, filters), width, rounded_up(c, channels)), kernel.dtype)
+    more[:f, :, :c] = kernel
+    return more
+
+
+def arrange(kernel: Array) -> Array:
+    """The table that nn_conv_T_wino reads, from weights [F, 3, C] of type int8, int16 or float32.
+
+    uint32 [F/2, C/4 * 2, 3] (int8), uint32 [F, C/2, 3] (int16) or float32 [F/4, C, 3, 4], rounded up with zeros.
+    """
+    if kernel.itemsize == 1:
+        return arrange_wino(kernel)
+    if kernel.itemsize == 2:
+        more = padded(kernel, 2, 2)
+        pairs = more.reshape(len(more), 3, -1, 2).transpose(0, 2, 1, 3)
+        words: Array = np.ascontiguousarray(pairs).view(np.uint32)[..., 0]
+        return words
+    more = padded(kernel, 4, 1)
+    return np.ascontiguousarray(more.reshape(-1, 4, *more.shape[1:]).transpose(0, 3, 2, 1))
+
+
+def bias_q16(kernel: Array, bias: Array) -> Array:
+    """What nn_conv_q16_wino takes for a bias, int32 [F]: twice the bias and what the offset of an input adds."""
+    sums = kernel.astype(np.int64).reshape(len(kernel), -1).sum(axis=1)
+    found: Array = (2 * bias.astype(np.int64) + HALF_RANGE * sums).astype(np.int32)
+    return found
+
+
+def serves_q16(kernel: Array, bias: Array, highest: int) -> bool:
+    """nn_conv_q16_wino computes these sums of inputs 0..highest: transformed weights fit 16 bits, 2 y fits 32.
+
+    kernel [F, 3, C]; bias [F], what rounding adds included.
+    """
+    a, b, c = kernel.astype(np.int64).transpose(1, 0, 2)
+    transformed = np.stack([2 * a, a + b + c, a - b + c, 2 * c])
+    taps = kernel.astype(np.int64).reshape(len(kernel), -1)
+    most = np.maximum(taps, 0).sum(axis=1) * highest + bias
+    least = np.minimum(taps, 0).sum(axis=1) * highest + bias
+    narrow = bool((np.abs(2 * transformed + 1) < 2 * HALF_RANGE).all())  # -2^15 .. 2^15 - 1
+    return narrow and int(max(most.max(), -least.min())) < 1 << 30
+
+
+def scratch_bytes(channels: int, groups: int, itemsize: int) -> int:
+    """Scratch memory for blocks of `groups` times 16 positions of elements of `itemsize` bytes."""
+    if itemsize == 1:
+        return scratch_bytes_wino(channels, groups)
+    if itemsize == 2:
+        return 4 * (32 * groups + 12) * rounded_up(channels, 2) // 2
+    return 4 * 24 * channels * (groups + 1)
