@@ -14,7 +14,7 @@ import numpy as np
 
 from .formats import Affine, Fixed
 from .graph import Graph, Node, TensorType
-from .ops.affine import AffineConv
+from .ops.affine import AffineConv, AffineDense
 from .ops.base import hwc
 from .ops.conv import Conv, FixedConv, bound_of, rounding_half, simd_serves, weights_variant
 from .ops.dense import ONE_POSITION, Dense, FixedDense
@@ -52,6 +52,8 @@ def choose(graph: Graph, optimize: Optimize) -> Mapping[str, Choice]:
 def fastest(graph: Graph, node: Node) -> Choice | None:
     """The fastest kernel for a convolution or dense layer, by a rule; None when only the portable one can serve."""
     op = node.op
+    if isinstance(op, AffineDense):
+        return Choice("simd", 0) if op.bias.dtype == np.int32 else None
     if not isinstance(op, Conv | FixedConv | AffineConv | Dense | FixedDense):
         return None
     window, groups = ONE_POSITION, 1
