@@ -18,7 +18,7 @@ import numpy as np
 from .formats import Affine, Fixed
 from .graph import Graph, Node
 from .ops.add import FixedAdd
-from .ops.affine import AffineConv
+from .ops.affine import AffineConv, AffineDense
 from .ops.base import hwc
 from .ops.conv import Conv, FixedConv, Window, bound_of, rounding_half, simd_serves, weights_variant
 from .ops.copy import FixedClamp, FixedReshape
@@ -121,6 +121,8 @@ def options(graph: Graph, optimize: Optimize) -> Mapping[str, Sequence[Choice]]:
 def simd(graph: Graph, node: Node) -> list[Choice]:
     """The convolution by SIMD, for convolutions without groups and dense layers."""
     op = node.op
+    if isinstance(op, AffineDense):
+        return [Choice("simd")] if op.bias.dtype == np.int32 else []
     if not isinstance(op, Conv | FixedConv | AffineConv | Dense | FixedDense):
         return []
     window, groups = (ONE_POSITION, 1) if isinstance(op, Dense | FixedDense) else (op.window, op.groups)

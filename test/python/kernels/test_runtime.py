@@ -33,7 +33,7 @@ def test_table_is_complete() -> None:
         for op in ("conv", "dense", "add", "pool_avg", "mean", "requantize", "softmax")
         for kind in AFFINE_KINDS
     }
-    tested |= {("conv", "q8_wino"), ("conv", "a8_wino"), ("conv", "a8_simd")}
+    tested |= {("conv", "q8_wino"), ("conv", "a8_wino"), ("conv", "a8_simd"), ("dense", "a8_simd")}
     tested |= {("conv", f"{kind.name}_simd") for kind in STORAGE_KINDS}
     functions = kernel_table().functions
     assert set(functions) == tested

@@ -46,10 +46,9 @@ const int32_t model_w_second_bias[3] = {
     5672, -8764, 23998,
 };
 
-/* scores kernel [F=2][C=3], shape 2x3 */
-const int8_t model_w_scores_kernel[6] = {
-    -105, -127, -19,
-    -51, 9, 127,
+/* scores kernel for simd, F=2, shape 1x1x2 */
+const uint32_t model_w_scores_kernel[2] = {
+    0x7fedcd97u, 0x00000981u,
 };
 
 /* scores bias [F], shape 2 */

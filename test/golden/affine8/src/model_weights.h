@@ -12,7 +12,7 @@ extern const int32_t model_w_second_multipliers[3]; /* second multipliers [F] */
 extern const int8_t model_w_second_shifts[3]; /* second shifts [F] */
 extern const uint32_t model_w_second_kernel[20]; /* second kernel for simd, F=3 */
 extern const int32_t model_w_second_bias[3]; /* second bias [F] */
-extern const int8_t model_w_scores_kernel[6]; /* scores kernel [F=2][C=3] */
+extern const uint32_t model_w_scores_kernel[2]; /* scores kernel for simd, F=2 */
 extern const int32_t model_w_scores_bias[2]; /* scores bias [F] */
 extern const int32_t model_w_scores_multipliers[2]; /* scores multipliers [F] */
 extern const int8_t model_w_scores_shifts[2]; /* scores shifts [F] */
