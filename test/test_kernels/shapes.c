@@ -36,3 +36,27 @@ const nn_pool_shape pool_shapes[POOL_COUNT] = {
 };
 
 const uint8_t add_lefts[4][2] = {{0, 0}, {3, 0}, {0, 5}, {2, 7}};
+
+nn_conv_shape wino_shape(uint32_t number) {
+    static const uint8_t cases[WINO_COUNT][6] = {
+        /* height, input width, channels, filters, padding before, after */
+        {1, 18, 9, 3, 1, 1}, {1, 21, 4, 2, 1, 1}, {2, 7, 5, 2, 0, 0}, {1, 35, 3, 1, 2, 0},
+        {1, 1, 2, 2, 1, 1},  {1, 33, 8, 4, 1, 1}, {3, 3, 1, 5, 0, 3}, {1, 18, 10, 2, 1, 1},
+    };
+    const uint8_t *c = cases[number];
+    const nn_conv_shape shape = {.in_h = c[0],
+                                 .in_w = c[1],
+                                 .in_c = c[2],
+                                 .out_h = c[0],
+                                 .out_w = (uint16_t)(c[1] + c[4] + c[5] - 2),
+                                 .out_c = c[3],
+                                 .k_h = 1,
+                                 .k_w = 3,
+                                 .stride_h = 1,
+                                 .stride_w = 1,
+                                 .dilation_h = 1,
+                                 .dilation_w = 1,
+                                 .pad_left = c[4],
+                                 .groups = 1};
+    return shape;
+}

@@ -36,6 +36,56 @@ static const nn_range_f32 outs[OUT_COUNT] = {{-INFINITY, INFINITY}, {0.0f, INFIN
 #define TEST_SIMD test_nn_conv_f32_simd
 #include "simd.inc"
 
+/* A number in -1 .. 1 of its own for each i. */
+static float some_float(uint32_t i) {
+    return (float)(int32_t)(i * 2654435761u ^ i * 40503u << 7) * 0x1p-31f;
+}
+
+/* Near nn_conv_f32, and the bits that all computers agree on. */
+void test_nn_conv_f32_wino(void) {
+    static const uint32_t known[WINO_COUNT] = {0x796C3BAEu, 0x435C07FFu, 0x0927C8BBu, 0x1DD89128u,
+                                               0xE24A9832u, 0x34A49A7Fu, 0x226F2DFBu, 0xD2687A3Fu};
+    enum { GROUPS = 2 };
+    for (uint32_t run = 0; run < 2u * WINO_COUNT; run++) {
+        const uint32_t number = run / 2u;
+        const nn_range_f32 *out = &outs[number % OUT_COUNT];
+        const nn_conv_shape s = wino_shape(number);
+        const uint32_t x_count = (uint32_t)s.in_h * s.in_w * s.in_c;
+        const uint32_t y_count = (uint32_t)s.out_h * s.out_w * s.out_c;
+        const uint32_t k = 3u * s.in_c;
+        float *x = guarded_part(&buffer_x, x_count * sizeof(float), run % 2u);
+        float *w = guarded_part(&buffer_w, s.out_c * k * sizeof(float), run % 2u);
+        float *bias = guarded_part(&buffer_bias, s.out_c * sizeof(float), run % 2u);
+        float *y = guarded_part(&buffer_y, y_count * sizeof(float), run % 2u);
+        const uint32_t w_bytes = (s.out_c + 3u) / 4u * k * 16u;
+        float *table = guarded_part(&buffer_simd, w_bytes, run % 2u);
+        memset(table, 0, w_bytes);
+        for (uint32_t i = 0; i < x_count; i++) {
+            x[i] = some_float(i + 1000u * number);
+        }
+        for (uint32_t i = 0; i < s.out_c * k; i++) {
+            w[i] = some_float(i + 7777u);
+            const uint32_t f = i / k;
+            const uint32_t tap = i % k / s.in_c;
+            table[((f / 4u * s.in_c + i % s.in_c) * 3u + tap) * 4u + f % 4u] = w[i];
+        }
+        for (uint32_t i = 0; i < s.out_c; i++) {
+            bias[i] = some_float(i + 99u);
+        }
+        nn_conv_f32(x, w, bias, &s, out, (float *)expected_words);
+        float *scratch =
+            guarded_part(&buffer_scratch, 24u * s.in_c * (GROUPS + 1u) * sizeof(float), run % 2u);
+        nn_conv_f32_wino(x, table, bias, &s, out, GROUPS, scratch, y);
+        const float *expected = (const float *)expected_words;
+        for (uint32_t i = 0; i < y_count; i++) {
+            const float error = y[i] - expected[i];
+            TEST_CHECK(error > -1e-5f && error < 1e-5f);
+        }
+        TEST_EQUAL((int32_t)nn_crc32(0u, y, y_count * sizeof(float)), (int32_t)known[number], number, 0u);
+        TEST_CHECK(guarded_intact(&buffer_y) && guarded_intact(&buffer_scratch));
+    }
+}
+
 #define LEFTS(i, j)
 #define ADD(a, b, i, j) ((a) + (b))
 #include "adds.inc"

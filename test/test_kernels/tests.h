@@ -19,6 +19,11 @@ void test_float_to_fixed_and_back(void);
 
 enum { CONV_COUNT = 19, POOL_COUNT = 10 };
 extern const nn_conv_shape conv_shapes[CONV_COUNT];
+
+/* Shapes for Winograd's algorithm: widths with and without a rest, channels, filters, padding on both sides.
+ */
+enum { WINO_COUNT = 8 };
+nn_conv_shape wino_shape(uint32_t number);
 extern const nn_pool_shape pool_shapes[POOL_COUNT];
 extern const uint8_t add_lefts[4][2]; /* left_a, left_b */
 

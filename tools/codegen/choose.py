@@ -34,12 +34,11 @@ GOALS: tuple[Optimize, ...] = get_args(Optimize)
 LARGEST_DIMENSION = 65535
 # Groups of 16 positions that Winograd's algorithm computes at a time: more take more memory and gain less.
 GROUPS = (1, 2, 3, 4, 8)
-# The rule: below these the transforms cost more than the multiplications that they save,
+# The rule, by the bytes of an element: below these the transforms cost more than they save,
 WINO_POSITIONS = 8
-WINO_CHANNELS = 12
-WINO_CHANNELS_FLOAT = 6
-# and blocks larger than 32 positions gain less than 5 % and take more memory.
-WINO_GROUPS = 2
+WINO_CHANNELS = {1: 9, 2: 12, 4: 6}
+# and larger blocks gain less than 5 % and take more memory.
+WINO_GROUPS = {1: 2, 2: 4, 4: 3}
 
 
 @dataclass(frozen=True)
@@ -79,10 +78,11 @@ def fastest(graph: Graph, node: Node) -> Choice:
     """The fastest kernel of a layer by the rule; it is one of the candidates."""
     options = candidates(graph, node)
     _, out_w, filters = hwc(graph.tensors[node.name].shape)
-    channels = hwc(graph.tensors[node.inputs[0]].shape)[2]
-    wino = [option for option in options if option.kernel == "wino" and option.groups <= WINO_GROUPS]
-    least = WINO_CHANNELS if isinstance(node.op, FixedConv | AffineConv) else WINO_CHANNELS_FLOAT
-    if wino and out_w >= WINO_POSITIONS and min(channels, filters) >= least:
+    source = graph.tensors[node.inputs[0]]
+    channels = hwc(source.shape)[2]
+    size = source.format.bytes
+    wino = [option for option in options if option.kernel == "wino" and option.groups <= WINO_GROUPS[size]]
+    if wino and out_w >= WINO_POSITIONS and min(channels, filters) >= WINO_CHANNELS[size]:
         return wino[-1]
     return next((option for option in options if option.kernel == "simd"), PORTABLE)
 

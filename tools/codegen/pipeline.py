@@ -30,8 +30,8 @@ SAME = 0.01
 PLANS: Mapping[Optimize, Goal] = {"speed": "free", "size": "plain", "balanced": "free", "ram": "least"}
 
 Scheme: TypeAlias = FixedPoint | AffineScheme
-# The kernels of a quantized graph by node, where not the rule of choose.py decides.
-Chooser: TypeAlias = Callable[[Graph], Mapping[str, Choice]]
+# The kernels of a quantized graph by node and its memory plan, where not the rule of choose.py decides.
+Chooser: TypeAlias = Callable[[Graph], tuple[Mapping[str, Choice], MemoryPlan]]
 
 
 def scheme_for(
@@ -150,7 +150,8 @@ def compile_graph(
     """Run all stages after the frontend. `scheme` None keeps float32, for which no calibration is needed.
 
     frozen: what quantization-aware training decided, in place of the graph's parameters and of calibration.
-    chooser: picks the kernels; None is the rule for `optimize`, within `arena_limit` bytes of arena unless it is 0.
+    chooser: picks the kernels and plans the memory; None is the rule for `optimize`, within `arena_limit` bytes of arena
+    unless it is 0.
     """
     simplified = simplify(graph, remove_softmax=remove_softmax)
     if frozen is not None:
@@ -158,19 +159,13 @@ def compile_graph(
         quantized = frozen.quantized(simplified, calibration, scheme)
     else:
         quantized = simplified if scheme is None else quantize(simplified, calibration, scheme)
-    if chooser is not None:
-        return Compiled(graph, simplified, quantized, finish(quantized, chooser(quantized), prefix, optimize))
-    memory, choices = decide(quantized, options(quantized, optimize), optimize, arena_limit)
+    choices: Mapping[str, Choice]
+    if chooser is None:
+        memory, choices = decide(quantized, options(quantized, optimize), optimize, arena_limit)
+    else:
+        choices, memory = chooser(quantized)
     program = lower(quantized, memory, kernel_table(), prefix, choices)
     return Compiled(graph, simplified, quantized, program)
-
-
-def finish(
-    quantized: Graph, choices: Mapping[str, Choice], prefix: str = "model", optimize: Optimize = "speed"
-) -> Program:
-    """The stages after the choice of kernels."""
-    memory = plan_memory(quantized, choices, optimize)
-    return lower(quantized, memory, kernel_table(), prefix, choices)
 
 
 def compile_model(
