@@ -150,8 +150,8 @@ def compile_graph(
     """Run all stages after the frontend. `scheme` None keeps float32, for which no calibration is needed.
 
     frozen: what quantization-aware training decided, in place of the graph's parameters and of calibration.
-    chooser: picks the kernels and plans the memory; None is the rule for `optimize`, within `arena_limit` bytes of arena
-    unless it is 0.
+    chooser: picks the kernels and plans the memory; None is the rule for `optimize`, within `arena_limit` bytes of the
+    arena unless it is 0.
     """
     simplified = simplify(graph, remove_softmax=remove_softmax)
     if frozen is not None:
