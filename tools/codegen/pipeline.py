@@ -145,11 +145,13 @@ def compile_graph(
     frozen: Frozen | None = None,
     optimize: Optimize = "speed",
     chooser: Chooser | None = None,
+    arena_limit: int = 0,
 ) -> Compiled:
     """Run all stages after the frontend. `scheme` None keeps float32, for which no calibration is needed.
 
     frozen: what quantization-aware training decided, in place of the graph's parameters and of calibration.
-    chooser: picks the kernels and plans the memory; None is the rule for `optimize`.
+    chooser: picks the kernels and plans the memory; None is the rule for `optimize`, within `arena_limit` bytes of the
+    arena unless it is 0.
     """
     simplified = simplify(graph, remove_softmax=remove_softmax)
     if frozen is not None:
@@ -159,7 +161,7 @@ def compile_graph(
         quantized = simplified if scheme is None else quantize(simplified, calibration, scheme)
     choices: Mapping[str, Choice]
     if chooser is None:
-        memory, choices = decide(quantized, options(quantized, optimize), optimize)
+        memory, choices = decide(quantized, options(quantized, optimize), optimize, arena_limit)
     else:
         choices, memory = chooser(quantized)
     program = lower(quantized, memory, kernel_table(), prefix, choices)
