@@ -90,7 +90,7 @@ def simulate(graph: Graph, memory: MemoryPlan) -> None:
         read(output, *whole(output))
 
 
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=100, deadline=None)
 @given(graph=graphs(max_steps=10))
 def test_no_tensor_is_overwritten_before_its_last_use(graph: Graph) -> None:
     for candidate in (graph, simplify(graph)):
@@ -100,7 +100,7 @@ def test_no_tensor_is_overwritten_before_its_last_use(graph: Graph) -> None:
             assert all(place.offset % ALIGNMENT == 0 for place in memory.placements.values())
 
 
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=100, deadline=None)
 @given(
     graph=chains(),
     kernels=st.lists(
