@@ -11,6 +11,7 @@ import shlex
 import subprocess
 from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass, replace
+from importlib import import_module
 from importlib.metadata import version
 from importlib.util import find_spec
 from pathlib import Path
@@ -182,12 +183,13 @@ def peer_row(kind: str, filters: int, board: Board, clock_hz: int) -> Row:
 
 def peer_source(network: Any, kind: str, folder: Path) -> str:
     """The one file that it generates from a Keras model. Raises UserError when it cannot."""
-    from qualia_codegen_core import Converter  # type: ignore[import-not-found]
-    from qualia_codegen_core.graph import Quantization  # type: ignore[import-not-found]
-    from qualia_codegen_core.graph.KerasModelGraph import KerasModelGraph  # type: ignore[import-not-found]
-    from qualia_codegen_core.graph.RoundMode import RoundMode  # type: ignore[import-not-found]
-
     from .train.backend import keras
+
+    # By name: it is not typed, and mypy must not care whether it is installed.
+    core = import_module("qualia_codegen_core")
+    nodes = import_module("qualia_codegen_core.graph")
+    round_mode = import_module("qualia_codegen_core.graph.RoundMode").RoundMode
+    frontend = import_module("qualia_codegen_core.graph.KerasModelGraph")
 
     def known(layer: Any) -> Any:
         """It takes an activation, not a ReLU layer."""
@@ -197,14 +199,14 @@ def peer_source(network: Any, kind: str, folder: Path) -> str:
 
     clone = keras.models.clone_model(network, clone_function=known)
     clone.set_weights(network.get_weights())
-    graph = KerasModelGraph(clone).convert()
+    graph = frontend.KerasModelGraph(clone).convert()
     if graph is None:
         raise UserError(PEER, "does not take the network", "leave it out with --no-peer")
     bits, weights, activations, accumulator = PEER_FORMATS[kind]
     integer = kind != "float32"
-    rounding = RoundMode.FLOOR if integer else RoundMode.NONE
+    rounding = round_mode.FLOOR if integer else round_mode.NONE
     for node in graph.nodes:
-        node.q = Quantization(
+        node.q = nodes.Quantization(
             number_type=int if integer else float,
             width=bits,
             long_width=accumulator,
@@ -217,7 +219,7 @@ def peer_source(network: Any, kind: str, folder: Path) -> str:
             weights_round_mode=rounding,
             output_round_mode=rounding,
         )
-    text = Converter(output_path=folder).convert_model(graph)
+    text = core.Converter(output_path=folder).convert_model(graph)
     if not isinstance(text, str):
         raise UserError(PEER, "generates nothing for the network", "leave it out with --no-peer")
     return text

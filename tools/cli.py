@@ -173,6 +173,9 @@ def show(
     set: Overrides = None,
     model: ModelName = None,
     run: Run = None,
+    plot: Annotated[
+        Path | None, typer.Option(help="of stage plan: draw the arena over time (.png, .svg, .pdf)")
+    ] = None,
 ) -> None:
     """Print the graph of a model as a table after a stage."""
     from .deploy import compile_variant, prepare_experiment, select
@@ -189,6 +192,10 @@ def show(
             terminal.print_graph(console, compiled.quantized, "quantize")
         case Stage.plan:
             terminal.print_plan(console, compiled.program)
+            if plot is not None:
+                from .report.memory import plot_memory
+
+                plot_memory(compiled.program, plot)
         case Stage.lower:
             terminal.print_program(console, compiled.program)
 

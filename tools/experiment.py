@@ -118,7 +118,8 @@ class FixedPoint(QuantizationKind):
     frac: forced for the whole network (paper: 9 for int16, Q7.9); None is found from the calibration vectors.
     unsigned: outputs of ReLU have no sign bit and one more bit of precision, where their readers allow it.
     packed: weights of other widths than 8 and 16 bits take that many bits of flash; false: 8 or 16, and faster.
-    weights_rounding: of float weights to integers, when generating; the paper truncates.
+    weights_rounding: of float weights to integers, when generating; the paper truncates; "adaptive": not each
+    for itself, but so that the layer's output keeps its values over the calibration vectors.
     activations_rounding: of accumulators to outputs, on the target.
     calibration_vectors: how many training vectors the ranges of activations are taken from, evenly
     spaced in the training part; None is all.
@@ -134,7 +135,7 @@ class FixedPoint(QuantizationKind):
     frac: Annotated[int, Field(ge=-16, le=31)] | None = None
     unsigned: bool = False
     packed: bool = True
-    weights_rounding: Rounding = "nearest"
+    weights_rounding: Literal["nearest", "floor", "trunc", "adaptive"] = "nearest"
     activations_rounding: Rounding = "nearest"
     calibration_vectors: Annotated[int, Field(ge=1)] | None = None
     calibration: Literal["minmax", "percentile", "mse", "kl"] = "minmax"
@@ -156,11 +157,12 @@ class FixedPoint(QuantizationKind):
 
     def scheme(self) -> FixedPointScheme:
         """What the generator is told."""
+        adaptive = self.weights_rounding == "adaptive"
         return FixedPointScheme(
             bits=self.activations_bits,
             scale=self.scale,
             frac=self.frac,
-            weight_rounding=RoundingMode[self.weights_rounding.upper()],
+            weight_rounding=RoundingMode["NEAREST" if adaptive else self.weights_rounding.upper()],
             rounding=RoundingMode[self.activations_rounding.upper()],
             weight_bits=self.weights_bits,
             unsigned=self.unsigned,
@@ -170,6 +172,7 @@ class FixedPoint(QuantizationKind):
             weight_calibration=self.weights_calibration,
             bias_correction=self.bias_correction,
             equalization=self.equalization,
+            adaptive=adaptive,
             layers={
                 name: Widths(widths.weights_bits, widths.activations_bits)
                 for name, widths in self.layers.items()
@@ -183,14 +186,17 @@ class Affine(QuantizationKind):
     activations_bits: 8, or 16 (symmetric). Weights have 8, with a scale for each filter.
     calibration_vectors: how many training vectors the ranges of activations are taken from, evenly
     spaced in the training part; None is all.
+    calibration: where a range ends: "minmax", "percentile" (of magnitudes, percentile), "mse", "kl".
     """
 
     activations_bits: Literal[8, 16] = 8
     calibration_vectors: Annotated[int, Field(ge=1)] | None = None
+    calibration: Literal["minmax", "percentile", "mse", "kl"] = "minmax"
+    percentile: Annotated[float, Field(gt=0, le=100)] = 99.99
 
     def scheme(self) -> AffineScheme:
         """What the generator is told."""
-        return AffineScheme(self.activations_bits)
+        return AffineScheme(self.activations_bits, self.calibration, self.percentile)
 
 
 class Float(QuantizationKind):

@@ -11,11 +11,15 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from .boards.board import Board
+from .boards.elf import load_image
+from .boards.stack import stack_bound
 from .codegen.kernels import runtime_folder
 from .errors import UserError
 from .files import code_key, key_of
 
 CROSS_COMPILER = "arm-none-eabi-gcc"
+# What an exception puts on the stack, the FPU's registers and the word that aligns included (ARMv7-M B1.5.7).
+FAULT_FRAME = 108
 
 
 @dataclass(frozen=True)
@@ -95,8 +99,9 @@ def check_memory(library: Path, board: Board) -> None:
 def build_image(model: Path, board: Board, clock_hz: int, folder: Path) -> Path:
     """Compile and link firmware.elf for `board` with the generated library in `model`; returns its path.
 
-    `folder` is the build folder, kept for incremental builds. Raises UserError with the compiler's or the
-    linker's own line when it fails, for example when the model is too large for the board.
+    The stack gets what the image's own bound says and room for the frame of a fault; an image without a bound keeps
+    what the linker script reserves. `folder` is the build folder, kept for incremental builds. Raises UserError with
+    the compiler's or the linker's own line when it fails, for example when the model is too large for the board.
     """
     require(CROSS_COMPILER, "gcc-arm-none-eabi libnewlib-arm-none-eabi")
     require("cmake", "cmake")
@@ -110,11 +115,37 @@ def build_image(model: Path, board: Board, clock_hz: int, folder: Path) -> Path:
         f"-DBOARD_CLOCK_HZ={clock_hz}",
         f"-DMICROAI_MODEL_DIR={model.resolve()}",
     ]
-    for command in (configure, ["cmake", "--build", str(folder.resolve()), "--target", "firmware"]):
-        done = subprocess.run(command, capture_output=True, text=True, check=False)
-        if done.returncode:
-            raise UserError(f"{board.name} firmware", failure(done.stdout + done.stderr), "see above")
-    return folder / "firmware.elf"
+    elf = folder / "firmware.elf"
+    stack = reserved(elf) if elf.is_file() else None  # what the last build came to, most likely still right
+    for _ in range(2):
+        # Always given: CMake would keep the value of an earlier build.
+        size = f"-DSTACK_BYTES={'' if stack is None else stack}"
+        for command in (
+            [*configure, size],
+            ["cmake", "--build", str(folder.resolve()), "--target", "firmware"],
+        ):
+            done = subprocess.run(command, capture_output=True, text=True, check=False)
+            if done.returncode:
+                raise UserError(f"{board.name} firmware", failure(done.stdout + done.stderr), "see above")
+        wanted = stack_of(elf)
+        if wanted == stack:
+            break
+        stack = wanted
+    return elf
+
+
+def reserved(elf: Path) -> int | None:
+    """Bytes of stack that an image reserves; None where it cannot be read or does not say."""
+    try:
+        return load_image(elf).labels.get("_stack_size")
+    except UserError:
+        return None
+
+
+def stack_of(elf: Path) -> int | None:
+    """Bytes of stack that an image needs at most, a fault included; None where it has no bound."""
+    bound = stack_bound(load_image(elf)).bytes
+    return None if bound is None else -(-(bound + FAULT_FRAME) // 8) * 8
 
 
 def failure(output: str) -> str:

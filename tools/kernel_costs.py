@@ -22,23 +22,33 @@ from .boards.board import Board
 from .boards.elf import Image, Symbol, load_image
 from .boards.measure import Stopwatch, connect, measure
 from .boards.stack import calls
-from .codegen.choose import PORTABLE, Choice, never_negative
+from .codegen.choose import PORTABLE, Choice, Optimize, never_negative
 from .codegen.emit import emit
 from .codegen.formats import Array, Float32
 from .codegen.graph import Graph, Node, TensorType
 from .codegen.host import pack
 from .codegen.kernels import kernel_table
-from .codegen.lower import CallBuilder, Program, ProgramBuilder, lower, selftest_inputs, unique_identifiers
+from .codegen.lower import (
+    CallBuilder,
+    Program,
+    ProgramBuilder,
+    comment_of,
+    lower,
+    selftest_inputs,
+    unique_identifiers,
+)
+from .codegen.pipeline import plan_memory
 from .codegen.plan import plan
 from .codegen.render import render
 from .errors import UserError
-from .files import key_of, write_text
+from .files import code_key, key_of, write_text
 from .firmware import build_image, checkout, machine_key
 
 # Parts of the board's memories that the candidates of one image may fill; firmware and stack take the rest.
 FLASH_SHARE = 0.85
 RAM_SHARE = 0.85
-NEVER_NEGATIVE = "positive"
+PARTS = ("costs", "images", "plans")
+POSITIVE = "positive"
 POINTER = re.compile(r"arena->\w+ \+ \d+u")
 
 
@@ -119,12 +129,34 @@ class Costs:
                 self._write(images=known)
         return Figures(**known[key])
 
+    def of_plan(
+        self, graph: Graph, choices: Mapping[str, Choice], optimize: Optimize, arena_limit: int
+    ) -> int:
+        """Bytes of the arena that the memory plan of these choices needs. Kept too: a plan may take seconds."""
+        folder = Path(__file__).resolve().parent / "codegen" / "plan"
+        modules = [f"{__package__}.codegen.plan.{path.stem}" for path in sorted(folder.glob("[!_]*.py"))]
+        key = key_of(
+            graph=[f"{comment_of(graph, node)}" for node in graph.nodes],
+            outputs=graph.outputs,
+            choices={name: [str(choice), choice.scratch] for name, choice in choices.items()},
+            optimize=optimize,
+            limit=arena_limit,
+            code=code_key(*modules, f"{__package__}.codegen.pipeline"),
+        )
+        known = self._read()["plans"]
+        if key not in known:
+            found = plan_memory(graph, choices, optimize, arena_limit).arena_bytes
+            with self._alone():
+                known = self._read()["plans"] | {key: found}
+                self._write(plans=known)
+        return int(known[key])
+
     def _measured(self, candidates: Sequence[Candidate]) -> list[Cost]:
         program = side_by_side(candidates)
         elf = self._built(render(program))
         self.images_run += 1
         image = load_image(elf)
-        vector = bytes(pack(candidates_inputs(program.graph), program.inputs)[0])
+        vector = bytes(pack(inputs_of(program), program.inputs)[0])
         with connect(image, self.board) as link:
             link.info()
             watch = Stopwatch(link)
@@ -147,10 +179,10 @@ class Costs:
         try:
             kept = json.loads((self._folder / f"{self._name}.json").read_text(encoding="utf-8"))
             if kept["key"] == self._key:
-                return {"costs": dict(kept["costs"]), "images": dict(kept["images"])}
+                return {part: dict(kept[part]) for part in PARTS}
         except (OSError, ValueError, KeyError, TypeError):
             pass  # absent, damaged or of another version: measured anew
-        return {"costs": {}, "images": {}}
+        return {part: {} for part in PARTS}
 
     def _write(self, **changed: Mapping[str, Any]) -> None:
         kept = {"key": self._key, **self._read(), **changed}
@@ -226,16 +258,15 @@ def memory_of(candidate: Candidate) -> tuple[int, int]:
 def batches(signed: Sequence[tuple[str, Candidate]], board: Board) -> Iterator[list[tuple[str, Candidate]]]:
     """The candidates in as few images as they fit in, in order; those that fit none are left out."""
     batch: list[tuple[str, Candidate]] = []
-    flash, ram, inputs = 0, 0, set[tuple[TensorType, bool]]()
+    flash, ram, inputs = 0, 0, set[TensorType]()
 
-    def fits(flash: int, ram: int, inputs: set[tuple[TensorType, bool]]) -> bool:
-        arena = sum(tensor.bytes + 8 for tensor, _ in inputs) + ram
+    def fits(flash: int, ram: int, inputs: set[TensorType]) -> bool:
+        arena = sum(tensor.bytes + 8 for tensor in inputs) + ram
         return flash <= FLASH_SHARE * board.flash.size and arena <= RAM_SHARE * board.ram.size
 
     for sign, candidate in signed:
         tables, own = memory_of(candidate)
-        graph = candidate.graph
-        sources = {(graph.tensors[name], never_negative(graph, name)) for name in candidate.node.inputs}
+        sources = {candidate.graph.tensors[name] for name in candidate.node.inputs}
         if not fits(tables, own, sources):
             continue
         if not fits(flash + tables, max(ram, own), inputs | sources):
@@ -247,18 +278,10 @@ def batches(signed: Sequence[tuple[str, Candidate]], board: Board) -> Iterator[l
         yield batch
 
 
-def candidates_inputs(graph: Graph) -> list[Array]:
-    """The inputs of the self-test, as `side_by_side` wants them."""
-    return [
-        np.where(x < 0, ~x, x) if name.startswith(NEVER_NEGATIVE) else x
-        for name, x in zip(graph.inputs, selftest_inputs(graph), strict=True)
-    ]
-
-
 def side_by_side(candidates: Sequence[Candidate]) -> Program:
     """A library whose layers are the candidates; those that take equal tensors read the same one.
 
-    A kernel may serve because its input is never negative: such inputs are named NEVER_NEGATIVE and a number.
+    Inputs whose names begin with POSITIVE may hold no negative integers: a kernel may rely on it.
     """
     tensors: dict[str, TensorType] = {}
     names: dict[tuple[TensorType, int, bool], str] = {}
@@ -269,7 +292,7 @@ def side_by_side(candidates: Sequence[Candidate]) -> Program:
             kind = candidate.graph.tensors[source]
             # Two inputs of one node are two tensors: adding a tensor to itself would be another call.
             positive = never_negative(candidate.graph, source)
-            name = f"{NEVER_NEGATIVE if positive else 'input'}{len(names)}"
+            name = f"{POSITIVE if positive else 'input'}{len(names)}"
             inputs.append(names.setdefault((kind, place, positive), name))
             tensors[inputs[-1]] = kind
         nodes.append(Node(name_of(index), candidate.node.op, tuple(inputs)))
@@ -281,6 +304,15 @@ def side_by_side(candidates: Sequence[Candidate]) -> Program:
     choices = {node.name: candidate.choice for node, candidate in zip(nodes, candidates, strict=True)}
     memory = plan(graph, {name: choice.scratch for name, choice in choices.items()})
     return lower(graph, memory, kernel_table(), choices=choices_of(choices))
+
+
+def inputs_of(program: Program) -> list[Array]:
+    """Pseudo-random inputs, one array [1, *shape] each, that every candidate can take."""
+    found = selftest_inputs(program.graph)
+    for name, x in zip(program.graph.inputs, found, strict=True):
+        if name.startswith(POSITIVE) and np.issubdtype(x.dtype, np.signedinteger):
+            np.copyto(x, ~x, where=x < 0)
+    return found
 
 
 class Code:

@@ -29,7 +29,8 @@ from .codegen.graph import Graph
 from .codegen.host import pack
 from .codegen.lower import Program
 from .codegen.pipeline import Chooser, Compiled, Scheme, compile_graph, scheme_for
-from .codegen.plan import plan
+from .codegen.plan import Stream
+from .codegen.plan.layout import lay_out
 from .codegen.reference import stored
 from .codegen.render import render
 from .errors import UserError
@@ -146,7 +147,8 @@ def built(elf: Path, board: Board, kind: str, compiled: Compiled, inputs: Sequen
     """An image of a compiled model, to run with the first vector of `inputs`."""
     first = stored(compiled.quantized, [array[:1] for array in inputs])
     program = compiled.program
-    scratch = program.plan.arena_bytes - plan(program.graph).arena_bytes
+    parts = [block.schedule if isinstance(block, Stream) else block for block in program.plan.blocks]
+    scratch = program.plan.arena_bytes - lay_out(program.graph, parts).arena_bytes
     vector = bytes(pack(list(first), program.inputs)[0])
     return Subject(elf, board, kind, program, vector, max(scratch, 0))
 

@@ -78,10 +78,10 @@ def explain(
             prepare(compiled.simplified, scheme) if isinstance(scheme, FixedPoint) else compiled.simplified
         )
     report = analyse(graph, compiled.quantized, x, labels)
-    if isinstance(scheme, FixedPoint):
-        calibration = calibration_of(experiment, chosen.type, prepared)
-        schemes = alternatives(scheme, report.worst_weights)
-        report = report.with_trials(tried(compiled.simplified, calibration, schemes, x, labels))
+    assert scheme is not None
+    calibration = calibration_of(experiment, chosen.type, prepared)
+    schemes = alternatives(scheme, report.worst_weights)
+    report = report.with_trials(tried(compiled.simplified, calibration, schemes, x, labels))
     print_quantization(console, report)
     location = chosen.folder / "quantization.json"
     report.write(location)

@@ -1,8 +1,9 @@
 """The kernels of a whole network: the best for a goal that keep within limits, by measured costs.
 
-Layers are not independent: two that use one kernel share its code, and the largest need of memory at any one step
-decides the arena. So every set of shared code and every size of the arena that could matter is tried; for each, the
-layers' cycles and tables add up, and of the sums only those are kept that no other beats in both.
+Layers are not independent: two that use one kernel share its code, and scratch memory counts only where the arena is
+fullest. So every set of shared code and several limits of scratch memory are tried; for each, the layers' cycles and
+tables add up, and of the sums only those are kept that no other beats in both. The memory plan, which may compute
+chains of layers by rows, then tells the arena of each limit.
 """
 
 from __future__ import annotations
@@ -10,7 +11,7 @@ from __future__ import annotations
 import itertools
 import math
 import shutil
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, fields, replace
 from importlib.util import find_spec
 from typing import Literal
@@ -18,8 +19,10 @@ from typing import Literal
 from .boards.board import Board
 from .codegen.choose import PORTABLE, Choice, Optimize, candidates, choose
 from .codegen.graph import Graph
-from .codegen.pipeline import finish
-from .codegen.plan import align, plan
+from .codegen.kernels import kernel_table
+from .codegen.lower import lower
+from .codegen.pipeline import plan_memory
+from .codegen.plan import MemoryPlan
 from .errors import UserError
 from .files import key_of
 from .firmware import CROSS_COMPILER, machine_key
@@ -27,10 +30,12 @@ from .kernel_costs import Candidate, Cost, Costs, Figures, choices_of
 
 # Differences of cycles below this come from where the code happens to lie: memory then decides.
 SAME_CYCLES = 0.005
+# Limits of scratch memory that are tried.
+MOST_LIMITS = 8
 # Sums of cycles and tables that are kept; more only in networks of very many layers, whose sums lie close together.
 MOST_SUMS = 500
 # Images that are built and run to find one that keeps within limits in fact, not by estimate alone.
-MOST_IMAGES = 4
+MOST_IMAGES = 5
 
 
 @dataclass(frozen=True)
@@ -86,7 +91,7 @@ class Row:
 class Selection:
     """The kernels of a network. `note` says what "rule" instead of measurement was for.
 
-    `figures`: of the whole image, where it was built to choose.
+    `figures`: of the whole image, where it was built to choose. `arena_limit`: bytes for the memory plan, 0 for none.
     """
 
     goal: Goal
@@ -94,6 +99,7 @@ class Selection:
     note: str
     rows: tuple[Row, ...]
     figures: Figures | None = None
+    arena_limit: int = 0
 
     @property
     def choices(self) -> dict[str, Choice]:
@@ -142,14 +148,14 @@ def select(graph: Graph, goal: Goal, costs: Costs | None = None) -> Selection:
         measured.setdefault(candidate.node.name, []).append(Option(candidate.choice, cost))
     if not all(any(option.cost for option in found) for found in measured.values()):
         return by_rule(graph, goal, f"a layer is too large for {goal.board.name}")
-    points = reachable(graph, measured)
-    picked, figures = _pick(graph, goal, costs, points)
+    best, figures = _pick(graph, goal, costs, measured)
+    picked = dict(best.choices)
     rows = []
     for node in graph.nodes:
         found = tuple(measured.get(node.name, [Option(PORTABLE, None)]))
         chosen = picked.get(node.name, PORTABLE)
         rows.append(Row(node.name, node.op.kind, found, chosen, reason(found, chosen)))
-    return Selection(goal, "measured", "", tuple(rows), figures)
+    return Selection(goal, "measured", "", tuple(rows), figures, best.arena_limit)
 
 
 class Chooser:
@@ -158,9 +164,10 @@ class Chooser:
     def __init__(self, goal: Goal) -> None:
         self.goal = goal
 
-    def __call__(self, graph: Graph) -> Mapping[str, Choice]:
+    def __call__(self, graph: Graph) -> tuple[Mapping[str, Choice], MemoryPlan]:
         self.selection = select(graph, self.goal)
-        return self.selection.choices
+        choices = self.selection.choices
+        return choices, planned(graph, choices, self.goal, self.selection.arena_limit)
 
 
 def by_rule(graph: Graph, goal: Goal, note: str) -> Selection:
@@ -181,48 +188,55 @@ def by_rule(graph: Graph, goal: Goal, note: str) -> Selection:
     return Selection(goal, "rule", note, rows)
 
 
+def planned(graph: Graph, choices: Mapping[str, Choice], goal: Goal, arena_limit: int) -> MemoryPlan:
+    """The memory plan of these choices."""
+    return plan_memory(graph, choices, goal.optimize, arena_limit)
+
+
 # ---- what can be reached ----
 
 
 @dataclass(frozen=True)
 class Point:
-    """A choice for every layer that has one, and what differs with it: cycles, tables and code, the arena's peak."""
+    """A choice for every layer that has one, and what differs with it: cycles, bytes of tables and code, the arena.
+
+    `arena_limit` is what the memory plan was asked for, 0 where it was not.
+    """
 
     cycles: int
     rom: int
     arena: int
     choices: tuple[tuple[str, Choice], ...]
+    arena_limit: int = 0
 
 
 @dataclass(frozen=True)
 class _Way:
-    """An option of a layer; `peak`: bytes of the arena in use while it computes."""
+    """An option of a layer."""
 
     choice: Choice
     cycles: int
     tables: int
-    peak: int
     code: frozenset[str]
 
 
-def live_bytes(graph: Graph) -> dict[str, int]:
-    """Bytes of all tensors that are alive while each node computes, without scratch memory."""
-    memory = plan(graph)
-    spans: dict[str, tuple[int, int, int]] = {}
-    for tensor, placement in memory.placements.items():
-        home = memory.buffer[tensor]
-        first, last, size = spans.get(home, (placement.first, placement.last, 0))
-        first, last = min(first, placement.first), max(last, placement.last)
-        spans[home] = (first, last, max(size, align(placement.size)))
-    return {
-        node.name: sum(size for first, last, size in spans.values() if first <= step <= last)
-        for step, node in enumerate(graph.nodes)
-    }
+def scratch_limits(options: Mapping[str, Sequence[Option]]) -> list[int]:
+    """Bytes of scratch memory that some option needs, evenly thinned to MOST_LIMITS; the least and the most stay."""
+    sizes = sorted({option.choice.scratch for found in options.values() for option in found})
+    if len(sizes) <= MOST_LIMITS:
+        return sizes or [0]
+    return [sizes[i * (len(sizes) - 1) // (MOST_LIMITS - 1)] for i in range(MOST_LIMITS)]
 
 
-def reachable(graph: Graph, options: Mapping[str, Sequence[Option]]) -> list[Point]:
-    """Choices of all layers such that no other is at most as expensive in cycles, ROM and RAM."""
-    live = live_bytes(graph)
+def reachable(
+    options: Mapping[str, Sequence[Option]],
+    arena_of: Callable[[dict[str, Choice]], int],
+    arena_limit: int = 0,
+) -> list[Point]:
+    """Choices of all layers such that no other is at most as expensive in cycles, ROM and arena.
+
+    `arena_of` tells the arena of choices; it is asked once for each limit of scratch memory.
+    """
     sizes: dict[str, int] = {}
     layers: dict[str, list[_Way]] = {}
     for name, found in options.items():
@@ -230,27 +244,24 @@ def reachable(graph: Graph, options: Mapping[str, Sequence[Option]]) -> list[Poi
             cost = option.cost
             if cost is not None:
                 sizes |= cost.code
-                peak = live[name] + align(option.choice.scratch)
-                way = _Way(option.choice, cost.cycles, cost.tables, peak, frozenset(cost.code))
+                way = _Way(option.choice, cost.cycles, cost.tables, frozenset(cost.code))
                 layers.setdefault(name, []).append(way)
-    floor = max(live.values(), default=0)
     kinds = sorted({way.code for ways in layers.values() for way in ways}, key=sorted)
-    peaks = sorted({max(way.peak, floor) for ways in layers.values() for way in ways})
-    points: dict[tuple[int, int, int], Point] = {}
-    for count in range(1, len(kinds) + 1):
-        for together in itertools.combinations(kinds, count):
-            code = sum(sizes[name] for name in frozenset().union(*together))
-            for peak in peaks:
-                allowed = [
-                    [way for way in ways if way.peak <= peak and way.code in together]
-                    for ways in layers.values()
-                ]
-                for cycles, tables, ways in sums(allowed):
-                    arena = max(floor, *(way.peak for way in ways))
-                    choices = tuple((name, way.choice) for name, way in zip(layers, ways, strict=True))
-                    point = Point(cycles, tables + code, arena, choices)
-                    points.setdefault((cycles, tables + code, arena), point)
-    return not_beaten(list(points.values())) or [Point(0, 0, floor, ())]
+    points: list[Point] = []
+    for limit in scratch_limits(options):
+        small = {n: [way for way in ways if way.choice.scratch <= limit] for n, ways in layers.items()}
+        if not all(small.values()):
+            continue
+        quickest = {n: min(ways, key=lambda way: way.cycles).choice for n, ways in small.items()}
+        arena = arena_of(quickest)
+        for count in range(1, len(kinds) + 1):
+            for together in itertools.combinations(kinds, count):
+                code = sum(sizes[name] for name in frozenset().union(*together))
+                allowed = [[way for way in ways if way.code in together] for ways in small.values()]
+                for cycles, tables, taken in sums(allowed):
+                    choices = tuple((n, way.choice) for n, way in zip(layers, taken, strict=True))
+                    points.append(Point(cycles, tables + code, arena, choices, arena_limit))
+    return not_beaten(points) or [Point(0, 0, arena_of({}), (), arena_limit)]
 
 
 def sums(layers: Sequence[Sequence[_Way]]) -> list[tuple[int, int, tuple[_Way, ...]]]:
@@ -283,31 +294,47 @@ def not_beaten(points: Sequence[Point]) -> list[Point]:
 
 
 def _pick(
-    graph: Graph, goal: Goal, costs: Costs, points: Sequence[Point]
-) -> tuple[dict[str, Choice], Figures | None]:
-    """The choices for the goal, and the figures of the image where they had to be known."""
-    if goal.optimize != "balanced" and not goal.limits.given():
-        return dict(in_order(goal, points)[0].choices), None
+    graph: Graph, goal: Goal, costs: Costs, options: Mapping[str, Sequence[Option]]
+) -> tuple[Point, Figures | None]:
+    """The point for the goal, and the figures of its image where they had to be known."""
+
+    def arena_of(arena_limit: int) -> Callable[[dict[str, Choice]], int]:
+        return lambda choices: costs.of_plan(graph, choices_of(choices), goal.optimize, arena_limit)
+
+    def image(point: Point) -> Figures:
+        choices = choices_of(dict(point.choices))
+        memory = planned(graph, choices, goal, point.arena_limit)
+        return costs.of_image(lower(graph, memory, kernel_table(), choices=choices))
+
+    limits = goal.limits.given()
+    if goal.optimize in ("speed", "size") and not limits:
+        # The arena decides only between equals: the scratch memory tells enough of it.
+        return in_order(goal, reachable(options, largest_scratch))[0], None
+    points = reachable(options, arena_of(0))
+    if goal.optimize == "ram" and not limits:
+        return in_order(goal, points)[0], None
     start = points[0]
-    base = costs.of_image(finish(graph, choices_of(dict(start.choices)), optimize=goal.optimize))
+    base = image(start)
     # What a whole image takes beside the layers that have a choice; corrected by every image that is built.
     rest = Figures(base.cycles - start.cycles, base.rom - start.rom, base.ram - start.arena, 0)
+    if goal.limits.ram_bytes is not None:
+        room = max(goal.limits.ram_bytes - rest.ram, 1) // 8 * 8
+        points = [*points, *reachable(options, arena_of(room), room)]
     for _ in range(MOST_IMAGES):
-        whole = [
+        whole = {
             replace(
                 point,
                 cycles=point.cycles + rest.cycles,
                 rom=point.rom + rest.rom,
                 arena=point.arena + rest.ram,
-            )
+            ): point
             for point in points
-        ]
-        good, limit = within(whole, goal)
+        }
+        good, limit = within(list(whole), goal)
         best = in_order(goal, good)[0]
-        choices = dict(best.choices)
-        found = costs.of_image(finish(graph, choices_of(choices), optimize=goal.optimize))
-        if not limit and not exceeded(found.cycles, found.rom, found.ram, goal):
-            return choices, found
+        found = image(best)
+        if not exceeded(found.cycles, found.rom, found.ram, goal):
+            return whole[best], found
         if limit:
             break
         rest = Figures(
@@ -317,6 +344,11 @@ def _pick(
             0,
         )
     raise too_tight(limit or exceeded(found.cycles, found.rom, found.ram, goal)[0], found, goal)
+
+
+def largest_scratch(choices: Mapping[str, Choice]) -> int:
+    """Bytes of scratch memory of the layer that needs most."""
+    return max((choice.scratch for choice in choices.values()), default=0)
 
 
 def in_order(goal: Goal, points: Sequence[Point]) -> list[Point]:

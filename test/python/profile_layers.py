@@ -1,6 +1,6 @@
 """Cycles of each layer of ResNetv1-6 on the virtual Nucleo: the tables of docs/performance.md.
 
-PYTHONPATH=test python -m python.profile_layers int8 80 [size]
+PYTHONPATH=test python -m python.profile_layers int8 80 [size | ram | balanced | speed ARENA_LIMIT]
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ from pathlib import Path
 import numpy as np
 from microai.boards.board import Board, load_board
 from microai.boards.measure import Measurement, measure
-from microai.codegen.choose import Optimize
+from microai.codegen.choose import GOALS, Optimize
 from microai.codegen.emit import emit
 from microai.codegen.host import pack
 from microai.codegen.pipeline import Compiled, compile_graph, scheme_for
@@ -26,20 +26,29 @@ CLOCK_HZ = 48_000_000
 
 
 def measured(
-    kind: str, filters: int, board: Board, clock_hz: int, folder: Path, optimize: Optimize = "speed"
+    kind: str,
+    filters: int,
+    board: Board,
+    clock_hz: int,
+    folder: Path,
+    optimize: Optimize = "speed",
+    arena_limit: int = 0,
 ) -> tuple[Compiled, Measurement]:
     """Generate, build and run the network in one number type; int16 is the paper's Q7.9."""
     scheme = scheme_for(kind, **({"scale": "network", "frac": 9} if kind == "int16" else {}))
-    compiled = compile_graph(resnetv1_6(filters), scheme, inputs(16), optimize=optimize)
+    compiled = compile_graph(
+        resnetv1_6(filters), scheme, inputs(16), optimize=optimize, arena_limit=arena_limit
+    )
     emit(render(compiled.program), folder / "nn_model")
     elf = build_image(folder / "nn_model", board, clock_hz, folder / "build")
     vectors = pack(stored(compiled.quantized, inputs(1)), compiled.program.inputs)
     return compiled, measure(elf, board, [bytes(row) for row in vectors])
 
 
-def main(kind: str, filters: int, optimize: Optimize) -> None:
+def main(kind: str, filters: int, optimize: Optimize, limit: int) -> None:
     with tempfile.TemporaryDirectory() as folder:
-        compiled, m = measured(kind, filters, load_board("nucleo_l452re"), CLOCK_HZ, Path(folder), optimize)
+        board = load_board("nucleo_l452re")
+        compiled, m = measured(kind, filters, board, CLOCK_HZ, Path(folder), optimize, limit)
     program, cycles = compiled.program, m.cycles[0]
     expected = outputs(compiled.quantized, stored(compiled.quantized, inputs(1)))[0]
     found = np.frombuffer(m.outputs[0], program.outputs[0].type.format.dtype).reshape(expected.shape)
@@ -60,4 +69,10 @@ def main(kind: str, filters: int, optimize: Optimize) -> None:
 
 
 if __name__ == "__main__":
-    main(sys.argv[1], int(sys.argv[2]), "size" if "size" in sys.argv[3:] else "speed")
+    goal = sys.argv[3] if len(sys.argv) > 3 else "speed"
+    main(
+        sys.argv[1],
+        int(sys.argv[2]),
+        next(known for known in GOALS if known == goal),
+        int((sys.argv[4:] or "0")[0]),
+    )

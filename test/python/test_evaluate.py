@@ -19,7 +19,7 @@ from microai.codegen.pipeline import Compiled, compile_graph, scheme_for
 from microai.codegen.quantize.calibration import spread
 from microai.codegen.render import render
 from microai.evaluate import compare_board, evaluate_board, evaluate_host
-from microai.firmware import build_image
+from microai.firmware import build_image, reserved, stack_of
 
 from .resnet import inputs, resnetv1_6
 
@@ -30,7 +30,8 @@ pytestmark = pytest.mark.skipif(
 
 
 def compiled(graph: Graph) -> Compiled:
-    return compile_graph(graph, scheme_for("int8"), inputs(16))
+    """Layer after layer: every layer's output is compared."""
+    return compile_graph(graph, scheme_for("int8"), inputs(16), optimize="size")
 
 
 def with_other_weight(graph: Graph, layer: str) -> Graph:
@@ -58,6 +59,7 @@ def test_a_wrong_weight_is_found_on_host_and_board(tmp_path: Path) -> None:
     board = load_board("nucleo_l452re")
     emit(render(bad.program), tmp_path / "nn_model")
     elf = build_image(tmp_path / "nn_model", board, board.default_clock_hz, tmp_path / "firmware")
+    assert reserved(elf) == stack_of(elf), "the stack that is reserved is the image's own bound"
     assert compare_board(bad, wrong_host, elf, board, x, None) is None
     named = compare_board(good, host, elf, board, x, None)
     assert named is not None and named.tensor.startswith("block1_"), str(named)

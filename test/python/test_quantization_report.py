@@ -18,6 +18,8 @@ from microai.codegen.ops.base import RELU
 from microai.codegen.ops.conv import Conv, Window
 from microai.codegen.ops.copy import Reshape
 from microai.codegen.ops.dense import Dense
+from microai.codegen.quantize import affine
+from microai.codegen.quantize.affine import AffineScheme, affine_weights
 from microai.codegen.quantize.fixed_point import FixedPoint, Widths, quantize
 from microai.codegen.reference import outputs
 from microai.errors import UserError
@@ -85,6 +87,30 @@ def test_the_layer_made_bad_costs_the_most() -> None:
     assert (bad.output[0], bad.weights[0], bad.kind) == ("Q", "Q", "conv")
     assert bad.bound > 0 and bad.accumulator_bits == 32
     assert 2.0**31 / bad.bound == pytest.approx(2**bad.headroom_bits)
+
+
+@pytest.mark.parametrize("bits", [8, 16])
+def test_affine_weights_are_seen(bits: int) -> None:
+    """127 steps to the largest weight of each filter: some 44 dB; alone they are part of a layer's noise."""
+    graph, x = network(), normal(7, 300, 10, 2)
+    labels = outputs(graph, [x])[0].argmax(axis=1)
+    integers = affine.quantize(graph, [x], AffineScheme(bits))
+    found = {layer.name: layer for layer in analyse(graph, integers, x, labels).layers}
+    for node in graph.nodes:
+        layer = found[node.name]
+        if not isinstance(node.op, (Conv, Dense)):
+            assert layer.weights == "" and layer.sqnr_weights is None
+            continue
+        wanted = affine_weights(node.op, integers.tensors[node.inputs[0]].format)  # type: ignore[arg-type]
+        real = wanted.kernel * wanted.scales.reshape(-1, *(1,) * (wanted.kernel.ndim - 1))
+        assert layer.sqnr_weights == pytest.approx(sqnr(node.op.kernel, real), abs=1e-3)
+        assert 38 < (layer.sqnr_weights or 0) < 50 and layer.weights.startswith("8 bits, scale ")
+        assert layer.sqnr_alone is not None and layer.sqnr_alone < 60
+    changes = alternatives(AffineScheme(8, "mse"), None)
+    assert set(changes) == {f'calibration = "{m}"' for m in ("minmax", "percentile", "kl")} | {
+        "activations_bits = 16"
+    }
+    assert len(tried(graph, [x], changes, x, labels)) == 4
 
 
 def test_saturation_is_seen() -> None:

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import io
 import itertools
+import json
 import random
 import shutil
 from dataclasses import replace
@@ -12,35 +14,40 @@ import numpy as np
 import pytest
 from microai.boards.board import Memory, load_board
 from microai.boards.measure import measure
+from microai.cli import main
 from microai.codegen.choose import PORTABLE, Choice, candidates, choose
 from microai.codegen.emit import emit
 from microai.codegen.graph import Graph, Node, TensorType
 from microai.codegen.host import pack
+from microai.codegen.kernels import kernel_table
+from microai.codegen.lower import lower
 from microai.codegen.ops.add import Add
 from microai.codegen.ops.conv import Conv, Window
-from microai.codegen.pipeline import compile_graph, finish, scheme_for
+from microai.codegen.pipeline import compile_graph, plan_memory, scheme_for
 from microai.codegen.reference import stored
 from microai.codegen.render import render
 from microai.errors import UserError
 from microai.experiment import load_experiment
 from microai.firmware import build_image
-from microai.kernel_costs import Candidate, Cost, Costs, batches, same_numbers, signature
+from microai.kernel_costs import Candidate, Cost, Costs, Figures, batches, same_numbers, signature
+from microai.report import choices
 from microai.selection import (
     Goal,
     Limits,
     Option,
     Point,
+    Row,
     Selection,
     in_order,
-    live_bytes,
+    largest_scratch,
     not_beaten,
     reachable,
     reason,
+    scratch_limits,
     select,
     within,
 )
-
-from .resnet import inputs, resnetv1_6
+from rich.console import Console
 
 BOARD = load_board("nucleo_l452re")
 CLOCK_HZ = 48_000_000
@@ -83,8 +90,8 @@ def all_candidates(graph: Graph) -> list[Candidate]:
 # ---- the arithmetic of the choice, on costs that are made up ----
 
 
-def made_up(graph: Graph, seed: int) -> dict[str, list[Option]]:
-    """Three kernels for each of the first five layers, of four functions."""
+def made_up(seed: int) -> dict[str, list[Option]]:
+    """Three kernels for each of five layers, of four functions."""
     rng = random.Random(seed)
     functions = [("a", "d"), ("b", "d"), ("c",), ("a", "c")]
     sizes = {"a": 300, "b": 500, "c": 700, "d": 40}
@@ -92,37 +99,41 @@ def made_up(graph: Graph, seed: int) -> dict[str, list[Option]]:
     def option(number: int) -> Option:
         code = {name: sizes[name] for name in rng.choice(functions)}
         cycles, tables = rng.randrange(100, 1000), rng.randrange(50, 90)
-        return Option(
-            Choice(f"k{number}", rng.randrange(0, 400, 8)), Cost(cycles, cycles, cycles, tables, code)
-        )
+        choice = Choice(f"k{number}", rng.randrange(0, 5) * 80 if number else 0)
+        return Option(choice, Cost(cycles, cycles, cycles, tables, code))
 
-    return {node.name: [option(number) for number in range(3)] for node in graph.nodes[:5]}
+    return {f"layer{layer}": [option(number) for number in range(3)] for layer in range(5)}
 
 
 @pytest.mark.parametrize("seed", range(5))
 def test_what_can_be_reached_is_what_trying_everything_finds(seed: int) -> None:
-    graph = compile_graph(resnetv1_6(2), scheme_for("int8"), inputs(4), optimize="size").quantized
-    options = made_up(graph, seed)
-    live = live_bytes(graph)
+    options = made_up(seed)
     every = []
     for taken in itertools.product(*options.values()):
         costs = [option.cost for option in taken if option.cost is not None]
         code = dict(item for cost in costs for item in cost.code.items())
-        peaks = [live[name] + option.choice.scratch for name, option in zip(options, taken, strict=True)]
         rom = sum(cost.tables for cost in costs) + sum(code.values())
-        cycles, arena = sum(cost.cycles for cost in costs), max(*peaks, *live.values())
-        every.append(Point(cycles, rom, arena, ()))
-    wanted = {(p.cycles, p.rom, p.arena) for p in not_beaten(every)}
-    found = reachable(graph, options)
-    assert {(p.cycles, p.rom, p.arena) for p in found} == wanted
+        scratch = max(option.choice.scratch for option in taken)
+        every.append(Point(sum(cost.cycles for cost in costs), rom, scratch, ()))
+
+    free = not_beaten([replace(point, arena=0) for point in every])
+    found = reachable(options, lambda choices: 0)
+    assert [(p.cycles, p.rom) for p in found] == [(p.cycles, p.rom) for p in free]
     for point in found:  # its figures are those of its choices
         chosen = [next(o.cost for o in options[name] if o.choice == choice) for name, choice in point.choices]
         assert sum(cost.cycles for cost in chosen if cost is not None) == point.cycles
 
+    # The fewest cycles for each amount of scratch memory.
+    limited = reachable(options, largest_scratch)
+    for limit in {point.arena for point in every}:
+        fewest = min(point.cycles for point in every if point.arena <= limit)
+        assert min(point.cycles for point in limited if point.arena <= limit) == fewest
 
-def test_live_bytes_are_the_planned_arena_without_scratch_memory() -> None:
-    graph = compile_graph(resnetv1_6(16), scheme_for("int8"), inputs(4), optimize="size")
-    assert max(live_bytes(graph.quantized).values()) == graph.program.plan.lower_bound
+
+def test_limits_of_scratch_memory_are_few_and_keep_both_ends() -> None:
+    options = {"a": [Option(Choice("k", scratch), None) for scratch in range(0, 4000, 40)]}
+    found = scratch_limits(options)
+    assert len(found) == 8 and (found[0], found[-1]) == (0, 3960) and found == sorted(found)
 
 
 POINTS = [
@@ -209,7 +220,7 @@ def test_measured_costs_are_those_of_the_real_network_and_are_kept(tmp_path: Pat
     first = Costs(BOARD, CLOCK_HZ, folder).of(found)
     by_name = {(c.node.name, str(c.choice)): cost for c, cost in zip(found, first, strict=True)}
     rule = choose(graph, "speed")
-    program = finish(graph, rule)
+    program = lower(graph, plan_memory(graph, rule, "speed"), kernel_table(), choices=rule)
     emit(render(program), tmp_path / "model")
     elf = build_image(tmp_path / "model", BOARD, CLOCK_HZ, tmp_path / "build")
     x = [np.zeros((1, 20, 3), np.float32)]
@@ -231,7 +242,11 @@ def test_costs_are_kept_for_one_board_clock_and_machine(tmp_path: Path) -> None:
     assert costs._read()["costs"] == kept
     assert not Costs(BOARD, 80_000_000, tmp_path)._read()["costs"]
     path = tmp_path / f"{BOARD.name}-{CLOCK_HZ}.json"
-    for damaged in ('{"key": "of another compiler", "costs": {"a": {}}, "images": {}}', "{ damaged", "[]"):
+    for damaged in (
+        '{"key": "of another compiler", "costs": {"a": {}}, "images": {}, "plans": {}}',
+        "{ damaged",
+        "[]",
+    ):
         path.write_text(damaged, encoding="utf-8")
         assert not costs._read()["costs"]
 
@@ -254,6 +269,8 @@ def test_choices_are_repeatable_and_keep_their_limits(folder: Path) -> None:
     assert fast.method == "measured" and select(graph, goal("speed"), costs) == fast
     balanced = select(graph, goal("balanced"), costs)
     assert balanced.figures is not None
+    lean = select(graph, goal("ram"), costs)
+    assert largest_scratch(lean.choices) <= largest_scratch(fast.choices)
     cycles = {name: total(select(graph, goal(name), costs)) for name in ("speed", "size", "ram")}
     assert cycles["speed"] <= min(cycles.values()) * 1.005
     # A limit at what an image has is kept; one below everything is an error that names what is near.
@@ -295,6 +312,42 @@ def test_what_no_image_of_the_board_can_hold_is_chosen_by_rule(tmp_path: Path) -
     lost = replace(goal("speed"), board=replace(BOARD, memories=tiny))
     found = select(small(), lost, Costs(lost.board, CLOCK_HZ, tmp_path))
     assert (found.method, found.note) == ("rule", "a layer is too large for nucleo_l452re")
+
+
+# ---- the report ----
+
+
+def test_the_table_and_the_json_file_tell_what_was_beaten(tmp_path: Path) -> None:
+    fast = Option(Choice("wino", 640, 2), Cost(1000, 990, 1100, 96, {"nn_w": 900}))
+    slow = Option(PORTABLE, Cost(1500, 1400, 1600, 64, {"nn_p": 500}))
+    row = Row("conv7", "conv", (slow, fast), fast.choice, "fewest cycles")
+    pool = Row("pool", "pool_max", (Option(PORTABLE, None),), PORTABLE, "the only kernel")
+    found = Selection(goal("balanced", ms=5.0), "measured", "", (row, pool), Figures(4800, 3000, 2000, 1000))
+    console = Console(width=200, record=True, file=io.StringIO())
+    choices.print_selection(console, "net", found)
+    text = console.export_text()
+    for part in ("conv7", "wino x2", "1,000", "1,500", "fewest cycles", "limit ms = 5", "0.10 ms, ROM 3,000"):
+        assert part in text
+    assert "pool" not in text
+    choices.write([("net", found)], tmp_path / "c.json")
+    [model] = json.loads((tmp_path / "c.json").read_text(encoding="utf-8"))["models"]
+    assert model["limits"] == {"ms": 5.0} and model["image"]["rom"] == 3000
+    assert [option["kernel"] for option in model["layers"][0]["options"]] == ["portable", "wino x2"]
+    assert model["layers"][0]["options"][1]["code"] == {"nn_w": 900}
+    with pytest.raises(UserError, match="its folder is not there"):
+        choices.write([("net", found)], tmp_path / "nowhere" / "c.json")
+
+
+def test_the_command_without_training(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    pytest.importorskip("keras")
+    experiment = Path(__file__).parents[2] / "experiments" / "uci_har.toml"
+    arguments = ["--untrained", "--type", "int8", "--set", "deploy.measure=false"]
+    with pytest.raises(SystemExit) as end:
+        main(["choose", str(experiment), *arguments, "--json", str(tmp_path / "c.json")])
+    assert not end.value.code
+    assert "by rule: measure = false" in " ".join(capsys.readouterr().out.split())
+    [model] = json.loads((tmp_path / "c.json").read_text(encoding="utf-8"))["models"]
+    assert model["method"] == "rule" and {layer["kernel"] for layer in model["layers"]} > {"wino x2"}
 
 
 # ---- the experiment ----

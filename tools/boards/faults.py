@@ -2,7 +2,7 @@
 
 `campaign` repeats one request under one kind of fault and counts how it ended. The protocol must make of every fault of
 the line, every reset and every brown-out a right answer or an error. A flipped bit of RAM may change an answer, which
-nothing on these chips notices; two answers in a row that agree (DeviceLink.run_confirmed) are the way to be sure.
+nothing on these boards notices; two answers in a row that agree (DeviceLink.run_confirmed) are the way to be sure.
 """
 
 from __future__ import annotations

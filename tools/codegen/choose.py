@@ -9,7 +9,7 @@ scratch memory.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Literal, TypeAlias, get_args
 
@@ -18,13 +18,13 @@ import numpy as np
 from .formats import Affine, Fixed
 from .graph import Graph, Node
 from .ops.add import FixedAdd
-from .ops.affine import AffineConv
+from .ops.affine import AffineConv, AffineDense
 from .ops.base import hwc
 from .ops.conv import Conv, FixedConv, Window, bound_of, rounding_half, simd_serves, weights_variant
 from .ops.copy import FixedClamp, FixedReshape
 from .ops.dense import ONE_POSITION, Dense, FixedDense
 from .ops.pool import FixedAvgPool, FixedMaxPool
-from .plan import PLAIN, Work
+from .plan import PLAIN, Option, Work
 from .simd import scratch_bytes
 from .winograd import scratch_bytes as wino_bytes
 from .winograd import serves_q16
@@ -34,10 +34,10 @@ GOALS: tuple[Optimize, ...] = get_args(Optimize)
 LARGEST_DIMENSION = 65535
 # Groups of 16 positions that Winograd's algorithm computes at a time: more take more memory and gain less.
 GROUPS = (1, 2, 3, 4, 8)
-# The rule: below these (float32: half as many channels) the transforms cost more than they save,
+# The rule, by the bytes of an element: below these the transforms cost more than they save,
 WINO_POSITIONS = 8
-WINO_CHANNELS = 12
-# and larger blocks, by the bytes of an element, gain less than 5 % and take more memory.
+WINO_CHANNELS = {1: 9, 2: 12, 4: 6}
+# and larger blocks gain less than 5 % and take more memory.
 WINO_GROUPS = {1: 2, 2: 4, 4: 3}
 
 
@@ -80,10 +80,9 @@ def fastest(graph: Graph, node: Node) -> Choice:
     _, out_w, filters = hwc(graph.tensors[node.name].shape)
     source = graph.tensors[node.inputs[0]]
     channels = hwc(source.shape)[2]
-    most = WINO_GROUPS[source.format.bytes]
-    wino = [option for option in options if option.kernel == "wino" and option.groups <= most]
-    least = WINO_CHANNELS // 2 if isinstance(node.op, Conv) else WINO_CHANNELS
-    if wino and out_w >= WINO_POSITIONS and min(channels, filters) >= least:
+    size = source.format.bytes
+    wino = [option for option in options if option.kernel == "wino" and option.groups <= WINO_GROUPS[size]]
+    if wino and out_w >= WINO_POSITIONS and min(channels, filters) >= WINO_CHANNELS[size]:
         return wino[-1]
     return next((option for option in options if option.kernel == "simd"), PORTABLE)
 
@@ -93,9 +92,37 @@ def candidates(graph: Graph, node: Node) -> list[Choice]:
     return [PORTABLE, *simd(graph, node), *winograd(graph, node)]
 
 
+# Cycles of a multiply-accumulate, about, for choosing by the rule; those that blocks cost beside come on top.
+RATES = {"": 5.0, "simd": 1.2, "wino": 0.63}
+
+
+def priced(graph: Graph, node: Node, choice: Choice, cycles: float | None = None) -> Option:
+    """A kernel for the memory plan; `cycles` of the whole layer, None: by the rule."""
+    shape = graph.tensors[node.name].shape
+    work = choice.work if len(shape) == 2 else PLAIN
+    if cycles is None:
+        cycles = RATES[choice.kernel] * graph.macs(node) * work.rows(shape[0]) / shape[0]
+    return Option(choice.scratch, cycles, work)
+
+
+def options(graph: Graph, optimize: Optimize) -> Mapping[str, Sequence[Choice]]:
+    """By the rule: the kernels among which the memory plan chooses, where the portable one is not the best."""
+    if optimize == "size":
+        return {}
+    found = {}
+    for node in graph.nodes:
+        best = fastest(graph, node)
+        if best != PORTABLE:
+            known = candidates(graph, node)
+            found[node.name] = [c for c in known if c.kernel != "wino" or c.groups <= best.groups]
+    return found
+
+
 def simd(graph: Graph, node: Node) -> list[Choice]:
     """The convolution by SIMD, for convolutions without groups and dense layers."""
     op = node.op
+    if isinstance(op, AffineDense):
+        return [Choice("simd")] if op.bias.dtype == np.int32 else []
     if not isinstance(op, Conv | FixedConv | AffineConv | Dense | FixedDense):
         return []
     window, groups = (ONE_POSITION, 1) if isinstance(op, Dense | FixedDense) else (op.window, op.groups)

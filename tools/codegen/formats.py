@@ -9,6 +9,7 @@ from typing import Any, TypeAlias
 import numpy as np
 from numpy.typing import NDArray
 
+from .affine_math import round_half_away
 from .requant import Rounding
 
 Array: TypeAlias = NDArray[Any]
@@ -187,6 +188,10 @@ class Affine:
         return self.bits // 8
 
     @property
+    def step(self) -> float:
+        return self.scale
+
+    @property
     def suffix(self) -> str:
         return f"a{self.bits}"
 
@@ -222,6 +227,9 @@ class Affine:
 
 Format: TypeAlias = Float32 | Fixed | Affine
 FLOAT32 = Float32()
+TINY = float(np.finfo(np.float32).tiny)
+SMALLEST_RANGE = TINY * 2**17
+"""What is narrower counts as a tensor of zeros: its scale would be no normal float32 number."""
 
 
 def integer_bits(maximum: float) -> int:
@@ -239,3 +247,15 @@ def fixed_for(maximum: float, bits: int, unsigned: bool = False) -> Fixed:
     ``n = bits - m - 1``; without a sign ``n = bits - m``.
     """
     return Fixed(bits, bits - integer_bits(maximum) - (not unsigned), unsigned)
+
+
+def affine_for(low: float, high: float, bits: int) -> Affine:
+    """The format that holds `low` to `high` and, exactly, 0; for a tensor of zeros -1 to 1."""
+    low, high = min(low, 0.0), max(high, 0.0)
+    if high - low < SMALLEST_RANGE:
+        low, high = -1.0, 1.0
+    if bits == 16:
+        return Affine(16, float(np.float32(max(-low, high) / 32767)))
+    scale = float(np.float32((high - low) / 255))
+    zero_point = int(round_half_away(np.array(-128 - low / scale)))
+    return Affine(8, scale, min(max(zero_point, -128), 127))

@@ -2,20 +2,22 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from types import MappingProxyType
 from typing import TypeAlias
 
 from ..errors import UserError
-from .choose import Choice, Optimize, choose
+from .choose import PORTABLE, Choice, Optimize, options, priced
 from .formats import Array
 from .frontends import import_model
 from .graph import Graph
 from .kernels import kernel_table
 from .lower import Program, lower
 from .passes import simplify
-from .plan import Goal, MemoryPlan, plan
+from .plan import Goal, MemoryPlan, Option, arrange
 from .quantize import affine, fixed_point
 from .quantize.affine import AffineScheme
 from .quantize.fixed_point import FixedPoint
@@ -24,11 +26,12 @@ from .requant import Rounding
 
 BITS = {"int16": 16, "int8": 8}
 AFFINE_BITS = {"affine8": 8, "affine16x8": 16}
+SAME = 0.01
 PLANS: Mapping[Optimize, Goal] = {"speed": "free", "size": "plain", "balanced": "free", "ram": "least"}
 
 Scheme: TypeAlias = FixedPoint | AffineScheme
-# The kernels of a quantized graph by node, where not the rule of choose.py decides.
-Chooser: TypeAlias = Callable[[Graph], Mapping[str, Choice]]
+# The kernels of a quantized graph by node and its memory plan, where not the rule of choose.py decides.
+Chooser: TypeAlias = Callable[[Graph], tuple[Mapping[str, Choice], MemoryPlan]]
 
 
 def scheme_for(
@@ -82,10 +85,55 @@ def plan_memory(
     graph: Graph, choices: Mapping[str, Choice], optimize: Optimize, limit: int = 0
 ) -> MemoryPlan:
     """The memory plan for the kernels chosen; `limit`: bytes that the arena may have, 0 for as few as the goal asks."""
-    scratch = {name: choice.scratch for name, choice in choices.items()}
-    in_one_row = {name: choice for name, choice in choices.items() if len(graph.tensors[name].shape) == 2}
-    works = {name: choice.work for name, choice in in_one_row.items()}
-    return plan(graph, scratch, works, PLANS[optimize], limit)
+    return decide(graph, {name: [choice] for name, choice in choices.items()}, optimize, limit)[0]
+
+
+def decide(
+    graph: Graph,
+    kernels: Mapping[str, Sequence[Choice]],
+    optimize: Optimize,
+    limit: int = 0,
+    cycles: Mapping[tuple[str, Choice], float] = MappingProxyType({}),
+) -> tuple[MemoryPlan, dict[str, Choice]]:
+    """The memory plan and the kernel of each layer that has several, chosen together; portable ones are left out.
+
+    kernels: by node, which has the portable one alone where it is missing. cycles: of a layer by a kernel, where they
+    were measured.
+    """
+    nodes = {node.name: node for node in graph.nodes}
+    while True:
+        priced_options = {
+            name: [priced(graph, nodes[name], choice, cycles.get((name, choice))) for choice in found]
+            for name, found in kernels.items()
+        }
+        memory = arrange(graph, priced_options, PLANS[optimize], limit)
+        picked = {name: kernels[name][number] for name, number in memory.picks.items()}
+        useless = hardly_used(kernels, priced_options, memory.picks)
+        if not useless:
+            return memory, {name: choice for name, choice in picked.items() if choice != PORTABLE}
+        kernels = {
+            name: [c for c in found if c.kernel not in useless] or [c for c in found if c == PORTABLE]
+            for name, found in kernels.items()
+        }
+
+
+def hardly_used(
+    kernels: Mapping[str, Sequence[Choice]],
+    priced_options: Mapping[str, Sequence[Option]],
+    picks: Mapping[str, int],
+) -> set[str]:
+    """Kernels whose code is not worth its bytes: without them all together takes less than SAME more."""
+    saved: dict[str, float] = {}
+    for name, number in picks.items():
+        choice = kernels[name][number]
+        if choice != PORTABLE:
+            others = [
+                o.cycles for c, o in zip(kernels[name], priced_options[name], strict=True) if c == PORTABLE
+            ]
+            gain = min(others, default=math.inf) - priced_options[name][number].cycles
+            saved[choice.kernel] = saved.get(choice.kernel, 0.0) + gain
+    total = sum(priced_options[name][number].cycles for name, number in picks.items())
+    return {kernel for kernel, gain in saved.items() if gain < SAME * total}
 
 
 def compile_graph(
@@ -97,11 +145,13 @@ def compile_graph(
     frozen: Frozen | None = None,
     optimize: Optimize = "speed",
     chooser: Chooser | None = None,
+    arena_limit: int = 0,
 ) -> Compiled:
     """Run all stages after the frontend. `scheme` None keeps float32, for which no calibration is needed.
 
     frozen: what quantization-aware training decided, in place of the graph's parameters and of calibration.
-    chooser: picks the kernels; None is the rule for `optimize`.
+    chooser: picks the kernels and plans the memory; None is the rule for `optimize`, within `arena_limit` bytes of the
+    arena unless it is 0.
     """
     simplified = simplify(graph, remove_softmax=remove_softmax)
     if frozen is not None:
@@ -109,16 +159,13 @@ def compile_graph(
         quantized = frozen.quantized(simplified, calibration, scheme)
     else:
         quantized = simplified if scheme is None else quantize(simplified, calibration, scheme)
-    choices = choose(quantized, optimize) if chooser is None else chooser(quantized)
-    return Compiled(graph, simplified, quantized, finish(quantized, choices, prefix, optimize))
-
-
-def finish(
-    quantized: Graph, choices: Mapping[str, Choice], prefix: str = "model", optimize: Optimize = "speed"
-) -> Program:
-    """The stages after the choice of kernels."""
-    memory = plan_memory(quantized, choices, optimize)
-    return lower(quantized, memory, kernel_table(), prefix, choices)
+    choices: Mapping[str, Choice]
+    if chooser is None:
+        memory, choices = decide(quantized, options(quantized, optimize), optimize, arena_limit)
+    else:
+        choices, memory = chooser(quantized)
+    program = lower(quantized, memory, kernel_table(), prefix, choices)
+    return Compiled(graph, simplified, quantized, program)
 
 
 def compile_model(

@@ -13,8 +13,8 @@ from ..boards.energy import active_ma, duty
 from ..boards.lines import Lines
 from ..boards.profile import Share
 from ..codegen.lower import Program
-from ..errors import UserError
 from ..profile import Cost, Profile
+from .memory import draw_memory, figures, save
 from .terminal import columns, number
 
 # Of the cycles, in %: the kinds of Share in its order.
@@ -130,15 +130,8 @@ class _Sources:
 
 def plot_profile(p: Profile, program: Program | None, path: Path) -> None:
     """Cycles by layer with their bounds and, where the memory plan is known, the arena's use over time."""
-    try:
-        import matplotlib
-
-        matplotlib.use("Agg")
-        import matplotlib.pyplot as plt
-    except ModuleNotFoundError:
-        raise UserError("--plot", "matplotlib is not installed", "pip install 'microai[report]'") from None
     costs = p.layers or p.functions[:20]
-    figure, axes = plt.subplots(
+    figure, axes = figures().subplots(
         1, 1 if program is None else 2, figsize=(12, 0.35 * len(costs) + 2), squeeze=False
     )
     left = axes[0][0]
@@ -149,30 +142,5 @@ def plot_profile(p: Profile, program: Program | None, path: Path) -> None:
     left.set_xlabel("core cycles (lines: low to high)")
     left.set_title(f"{p.model} on {p.board.name}, {p.clock_hz / 1e6:g} MHz, emulated")
     if program is not None:
-        right = axes[0][1]
-        plan = program.plan
-        boxes = [(name, place, "") for name, place in plan.placements.items() if plan.buffer[name] == name]
-        boxes += [("", place, "///") for place in plan.scratch.values()]
-        for name, place, hatch in boxes:
-            right.barh(
-                place.offset,
-                place.last - place.first + 1,
-                left=place.first,
-                height=place.size,
-                align="edge",
-                edgecolor="black",
-                color="#ccbb44" if not hatch else "white",
-                hatch=hatch,
-            )
-            right.text(place.first + 0.1, place.offset + place.size / 2, name, fontsize=6, va="center")
-        right.axhline(plan.arena_bytes, color="#bb5566", linewidth=1)
-        right.set_xlabel("step")
-        right.set_ylabel("byte of the arena")
-        right.set_title(f"memory over time: {plan.arena_bytes} bytes")
-    figure.tight_layout()
-    try:
-        figure.savefig(path)
-    except (OSError, ValueError) as error:
-        raise UserError(path, f"cannot be written ({error})", "end it in .png, .svg or .pdf") from None
-    finally:
-        plt.close(figure)
+        draw_memory(axes[0][1], program.plan)
+    save(figure, path)

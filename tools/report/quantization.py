@@ -14,14 +14,16 @@ from rich.table import Table
 
 from ..codegen import reference
 from ..codegen.compare import accuracy, agreement
-from ..codegen.formats import Array, Float32, Format
+from ..codegen.formats import Affine, Array, Float32, Format
 from ..codegen.graph import Graph, Node
-from ..codegen.ops.affine import AffineOp
+from ..codegen.ops.affine import AffineConv, AffineDense, AffineOp
 from ..codegen.ops.base import FixedOp
 from ..codegen.ops.conv import Conv, FixedConv
 from ..codegen.ops.dense import Dense, FixedDense
+from ..codegen.pipeline import Scheme, quantize
+from ..codegen.quantize.affine import AffineScheme
 from ..codegen.quantize.calibration import METHODS
-from ..codegen.quantize.fixed_point import FixedPoint, Widths, quantize
+from ..codegen.quantize.fixed_point import Widths
 from ..codegen.requant import Rounding
 from ..errors import UserError
 from ..files import write_text
@@ -35,7 +37,7 @@ class LayerError:
     """One tensor of the integer graph against the float graph, over the report's vectors.
 
     output, weights: formats. sqnr: signal-to-quantization-noise ratio of the output in dB with everything
-    before it quantized too; sqnr_alone: with this layer alone quantized (its output and, of fixed point, its
+    before it quantized too; sqnr_alone: with this layer alone quantized (its output and its
     weights); sqnr_weights: of its weights. None: no noise, no signal, or no weights. saturated: share of
     the float values that lie outside the output's format. accuracy_alone, agreement_alone: of the model with
     this layer alone quantized; agreement is the share of vectors that keep the class of the float model.
@@ -128,19 +130,18 @@ def analyse(graph: Graph, integers: Graph, x: Array, labels: Array) -> Quantizat
     nodes = {node.name: node for node in integers.nodes}
     for name, tensor in integers.tensors.items():
         node = nodes.get(name)
-        alone = one_layer(graph, exact, name, node, tensor.format)
+        alone = one_layer(graph, exact, integers, name, node)
         op = node.op if node is not None else None
-        weighted = isinstance(op, (FixedConv, FixedDense))
         accumulator = op.accumulator if isinstance(op, (FixedOp, AffineOp)) else None
         layers.append(
             LayerError(
                 name=name,
                 kind="input" if op is None else op.kind,
                 output=str(tensor.format),
-                weights=str(op.weights) if isinstance(op, (FixedConv, FixedDense)) else "",
+                weights=weights_format(integers, node),
                 sqnr=sqnr(exact[name], tensor.format.dequantize(stored[name])),
                 sqnr_alone=sqnr(exact[name], alone[name]),
-                sqnr_weights=weights_sqnr(graph, node) if weighted and node is not None else None,
+                sqnr_weights=weights_sqnr(graph, integers, node),
                 saturated=outside(exact[name], tensor.format),
                 accuracy_alone=accuracy(alone[output], labels),
                 agreement_alone=agreement(scores, alone[output]),
@@ -167,21 +168,54 @@ def float_weights(graph: Graph, name: str) -> Array:
     return op.kernel
 
 
-def weights_sqnr(graph: Graph, node: Node) -> float | None:
-    assert isinstance(node.op, (FixedConv, FixedDense))
-    return sqnr(float_weights(graph, node.name), node.op.weights.dequantize(node.op.kernel))
+def affine_scales(integers: Graph, node: Node) -> Array:
+    """Scales [F] of an affine layer's weights, as its multipliers have them (to 2^-31)."""
+    assert isinstance(node.op, (AffineConv, AffineDense))
+    requant = node.op.requant
+    (source, output) = (integers.tensors[name].format for name in (node.inputs[0], node.name))
+    assert isinstance(source, Affine) and isinstance(output, Affine)
+    scales: Array = np.ldexp(requant.multipliers, requant.shifts.astype(np.int64) - 31)
+    return scales * (output.scale / source.scale)
+
+
+def weights_format(integers: Graph, node: Node | None) -> str:
+    if node is None or not isinstance(node.op, (FixedConv, FixedDense, AffineConv, AffineDense)):
+        return ""
+    if isinstance(node.op, (FixedConv, FixedDense)):
+        return str(node.op.weights)
+    scales = affine_scales(integers, node)
+    return f"8 bits, scale {scales.min():.3g}..{scales.max():.3g}"
+
+
+def real_weights(integers: Graph, node: Node) -> Array | None:
+    """What the stored weights [F, ...] of a layer mean; None without weights."""
+    op = node.op
+    if isinstance(op, (FixedConv, FixedDense)):
+        return op.weights.dequantize(op.kernel)
+    if isinstance(op, (AffineConv, AffineDense)):
+        column = affine_scales(integers, node).reshape(-1, *(1,) * (op.kernel.ndim - 1))
+        real: Array = (op.kernel * column).astype(np.float32)
+        return real
+    return None
+
+
+def weights_sqnr(graph: Graph, integers: Graph, node: Node | None) -> float | None:
+    weights = None if node is None else real_weights(integers, node)
+    return None if node is None or weights is None else sqnr(float_weights(graph, node.name), weights)
 
 
 def one_layer(
-    graph: Graph, exact: Mapping[str, Array], name: str, node: Node | None, fmt: Format
+    graph: Graph, exact: Mapping[str, Array], integers: Graph, name: str, node: Node | None
 ) -> Mapping[str, Array]:
     """The float tensors with one tensor alone quantized, and the weights of the layer that makes it."""
+    fmt = integers.tensors[name].format
     if node is None:
         y = exact[name]
     else:
         op = next(other.op for other in graph.nodes if other.name == name)
-        if isinstance(op, (Conv, Dense)) and isinstance(node.op, (FixedConv, FixedDense)):
-            op = replace(op, kernel=node.op.weights.dequantize(node.op.kernel))
+        weights = real_weights(integers, node)
+        if isinstance(op, (Conv, Dense)) and weights is not None:
+            op = replace(op, kernel=weights)
         y = op.run([exact[source] for source in node.inputs])
     values = {**exact, name: fmt.dequantize(fmt.quantize(y))}
     changed = {name}
@@ -192,8 +226,12 @@ def one_layer(
     return values
 
 
-def alternatives(scheme: FixedPoint, worst: str | None) -> dict[str, FixedPoint]:
+def alternatives(scheme: Scheme, worst: str | None) -> Mapping[str, Scheme]:
     """Schemes worth trying, by the keys of the section that make them; `worst`: a layer with weights."""
+    if isinstance(scheme, AffineScheme):
+        others = {f'calibration = "{method}"': replace(scheme, calibration=method) for method in METHODS}
+        others["activations_bits = 16"] = replace(scheme, bits=16)
+        return {change: other for change, other in others.items() if other != scheme}
     if scheme.scale == "network":
         free = replace(scheme, scale="layer", frac=None)
         return {'scale = "layer"': free, 'scale = "filter"': replace(free, scale="filter")}
@@ -203,6 +241,9 @@ def alternatives(scheme: FixedPoint, worst: str | None) -> dict[str, FixedPoint]
         changes[f'calibration = "{method}"'] = replace(scheme, calibration=method)
     changes['weights_calibration = "mse"'] = replace(scheme, weight_calibration="mse")
     changes["bias_correction = true"] = replace(scheme, bias_correction=True)
+    changes['weights_rounding = "adaptive"'] = replace(
+        scheme, adaptive=True, weight_rounding=Rounding.NEAREST
+    )
     changes["equalization = true"] = replace(scheme, equalization=True)
     best = replace(scheme, scale="filter", calibration="mse", bias_correction=True)
     changes['scale = "filter", calibration = "mse", bias_correction = true'] = best
@@ -222,7 +263,7 @@ def alternatives(scheme: FixedPoint, worst: str | None) -> dict[str, FixedPoint]
 
 
 def tried(
-    graph: Graph, calibration: Sequence[Array], schemes: Mapping[str, FixedPoint], x: Array, labels: Array
+    graph: Graph, calibration: Sequence[Array], schemes: Mapping[str, Scheme], x: Array, labels: Array
 ) -> tuple[Trial, ...]:
     """What each scheme gives over vectors x [N, *shape], the best agreement with the float model first."""
     (scores, *_) = reference.outputs(graph, [x])

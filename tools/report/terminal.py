@@ -11,6 +11,7 @@ from ..codegen.graph import Graph
 from ..codegen.lower import Program
 from ..codegen.ops.affine import AffineOp
 from ..codegen.ops.base import FixedOp
+from ..codegen.plan import Stream
 from .results import Report, Result
 from .runs import CONFIDENCE, Accuracies, Mean
 
@@ -166,20 +167,31 @@ def print_graph(console: Console, graph: Graph, stage: str) -> None:
 
 
 def print_plan(console: Console, program: Program) -> None:
-    """Where every tensor lies in the arena and when it is alive."""
+    """Where every tensor lies in the arena and when it is alive; chains by rows; how good the plan is."""
+    plan = program.plan
     table = Table(title=f"{program.title}: memory plan")
     columns(table, ["tensor", "type", "memory of"], ["offset", "bytes", "from step", "to step"])
-    for name, place in program.plan.placements.items():
-        home = program.plan.buffer[name]
+    for name, place in plan.placements.items():
+        home = plan.buffer[name]
         table.add_row(
             name,
             str(program.graph.tensors[name]),
             "" if home == name else home,
             *(str(value) for value in (place.offset, place.size, place.first, place.last)),
         )
+    for name, place in plan.scratch.items():
+        values = (place.offset, place.size, place.first, place.last)
+        table.add_row(f"{name}: scratch", "", "", *(str(value) for value in values))
     console.print(table)
-    peak, bound = program.plan.arena_bytes, program.plan.lower_bound
-    verdict = "optimal" if peak == bound else "not proved optimal"
+    for block in plan.blocks:
+        if isinstance(block, Stream):
+            schedule = block.schedule
+            names = ", ".join(node.name for node in schedule.nodes)
+            console.print(f"by rows, {len(schedule.steps)} steps: {names}")
+    if [node.name for node in plan.nodes] != [node.name for node in program.graph.nodes]:
+        console.print(f"order: {', '.join(node.name for node in plan.nodes)}")
+    peak, bound = plan.arena_bytes, plan.lower_bound
+    verdict = "optimal" if plan.optimal else "not proved optimal"
     console.print(f"arena {number(peak)} bytes, lower bound {number(bound)}: {verdict}")
 
 

@@ -17,16 +17,13 @@ import numpy as np
 
 from ..codegen import affine_math
 from ..codegen.affine_math import quantize_multiplier
-from ..codegen.formats import Affine, Array
+from ..codegen.formats import SMALLEST_RANGE, TINY, Affine, Array
 from ..codegen.graph import Graph, Node
-from ..codegen.ops.add import Add
-from ..codegen.ops.affine import LARGEST_WEIGHT, AffineFormats, AffineRequant, covers_all, to_affine
+from ..codegen.ops.affine import LARGEST_WEIGHT, AffineFormats, AffineRequant, to_affine
 from ..codegen.ops.base import NONE, Activation
-from ..codegen.ops.conv import Conv
-from ..codegen.ops.copy import Clamp, Concat
+from ..codegen.ops.copy import Concat
 from ..codegen.ops.dense import Dense
-from ..codegen.ops.pool import AvgPool
-from ..codegen.quantize.affine import LARGEST_BIAS, SMALLEST_RANGE, TINY, AffineChosen, same_formats
+from ..codegen.quantize.affine import LARGEST_BIAS, AffineChosen, is_rounded, same_formats
 from ..codegen.quantize.fixed_point import activation_of
 from ..codegen.quantize.frozen import Frozen
 from ..codegen.requant import Rounding
@@ -121,15 +118,8 @@ class AffineSimulation(Network):
         return tf.cast(tf.where(scales < TINY, tf.ones_like(scales), scales), tf.float32)
 
 
-def is_rounded(graph: Graph, node: Node) -> bool:
-    """Whether an operation has a range of its own: all but those that pass integers on in their input's format."""
-    if isinstance(node.op, AvgPool):
-        return covers_all(node.op.window, graph.input_shapes(node)[0])
-    return isinstance(node.op, (Conv, Dense, Add, Clamp))
-
-
 def affine_of(low: Any, high: Any, bits: int) -> tuple[Any, Any]:
-    """Scales (float32) and zero points (float64) for ranges [...], as `quantize.affine.affine_for`."""
+    """Scales (float32) and zero points (float64) for ranges [...], as `formats.affine_for`."""
     low, high = (tf.cast(end, tf.float64) for end in (tf.minimum(low, 0.0), tf.maximum(high, 0.0)))
     narrow = high - low < SMALLEST_RANGE
     low, high = tf.where(narrow, -tf.ones_like(low), low), tf.where(narrow, tf.ones_like(high), high)

@@ -34,6 +34,7 @@ from ..codegen.passes.remove_softmax import remove_softmax
 from ..codegen.pipeline import Scheme
 from ..codegen.quantize.affine import AffineChosen, AffineScheme
 from ..codegen.quantize.affine import choose as choose_affine
+from ..codegen.quantize.affine import ranges as affine_ranges
 from ..codegen.quantize.calibration import calibrate, extremes
 from ..codegen.quantize.fixed_point import Chosen, FixedPoint, check_layers, choose_formats, roots
 from ..codegen.quantize.fixed_point import ranges as fixed_ranges
@@ -175,7 +176,7 @@ def simulation(
         from .affine_simulation import AffineSimulation
 
         spans = extremes(graph, calibration)
-        chosen = choose_affine(graph, spans, scheme.bits)
+        chosen = choose_affine(graph, affine_ranges(graph, calibration, scheme), scheme.bits)
         affine = AffineSimulation(graph, chosen, ranges, norms, spans)
         affine.export().quantized(graph, calibration, scheme)
         return affine

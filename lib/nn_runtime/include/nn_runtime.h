@@ -351,8 +351,13 @@ void nn_dense_a8(const int8_t *NN_RESTRICT x, const int8_t *NN_RESTRICT w, const
 void nn_dense_a16(const int16_t *NN_RESTRICT x, const int8_t *NN_RESTRICT w, const int64_t *NN_RESTRICT bias,
                   uint32_t in, uint32_t out, const nn_requant_affine *requant, int16_t *NN_RESTRICT y);
 
-/* By SIMD and by Winograd's algorithm: requirements, w and scratch as for q8, any x_zero; every shift in
- * -22..-1 and |acc| < 2^30. */
+/* The same by SIMD; w as for nn_conv_q8_simd. */
+void nn_dense_a8_simd(const int8_t *NN_RESTRICT x, const uint32_t *NN_RESTRICT w,
+                      const int32_t *NN_RESTRICT bias, uint32_t in, uint32_t out,
+                      const nn_requant_affine *requant, int8_t *NN_RESTRICT y);
+
+/* Convolution by SIMD and by Winograd's algorithm: requirements, w and scratch as for q8, any x_zero; every
+ * shift in -22..-1 and |acc| < 2^30. */
 void nn_conv_a8_simd(const int8_t *NN_RESTRICT x, const uint32_t *NN_RESTRICT w,
                      const int32_t *NN_RESTRICT bias, const nn_conv_shape *shape,
                      const nn_requant_affine *requant, uint32_t *NN_RESTRICT scratch, int8_t *NN_RESTRICT y);

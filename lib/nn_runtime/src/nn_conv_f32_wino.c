@@ -113,7 +113,8 @@ NN_PART void nn_wino_gather(const float *row, const nn_conv_shape *shape, int32_
     }
 }
 
-/* Groups of tiles of which not all outputs of four filters are wanted: `outputs` of each, `filters` of four. */
+/* Groups of tiles of which not all outputs of four filters are wanted: `outputs` of each, `filters` of four.
+ */
 NN_PART void nn_wino_some(nn_wino_f32 *work, uint32_t outputs, uint32_t filters, uint32_t out_c, float *y) {
     float all[16][4];
     work->y = all[0];

@@ -15,7 +15,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from microai.codegen import affine_math
-from microai.codegen.formats import Affine, Array
+from microai.codegen.formats import Affine, Array, affine_for
 from microai.codegen.graph import Graph, Node, TensorType
 from microai.codegen.host import build_host
 from microai.codegen.ops.add import Add
@@ -28,12 +28,12 @@ from microai.codegen.ops.softmax import Softmax
 from microai.codegen.pipeline import compile_graph, scheme_for
 from microai.codegen.quantize.affine import (
     AffineScheme,
-    affine_for,
     affine_weights,
     choose_formats,
     quantize,
     with_formats,
 )
+from microai.codegen.quantize.calibration import METHODS, Histogram, cut_anywhere
 from microai.codegen.reference import outputs, stored, tensors
 from microai.codegen.render import manifest, render
 from microai.errors import UserError
@@ -253,6 +253,75 @@ def test_degenerate_numbers_give_correct_results(bits: int) -> None:
     bound = fmt.scale + 0.5 * source.scale * 7 + 0.5 * 5 / 127 * np.abs(x).sum(axis=1).max()
     assert np.abs(fmt.dequantize(y) - real).max() <= bound
     assert np.abs(fmt.dequantize(y)[:, 0] - 0.5).max() <= fmt.scale
+
+
+@BOTH
+@pytest.mark.parametrize("method", METHODS)
+@pytest.mark.parametrize("constant", [0.0, 0.7, -3.0])
+def test_a_constant_channel(bits: int, method: str, constant: float) -> None:
+    """One channel, then all of them, that never change: the scale of such a tensor is not 0."""
+    x = normal(40, 8, 2)
+    graph = Graph.build("net", {"x": TensorType((8, 2))}, [Node("y", conv(3, 2), ("x",))], ["y"])
+    for channels in (slice(1), slice(None)):
+        x[..., channels] = constant
+        made = quantize(graph, [x], AffineScheme(bits, method))
+        (y,), (real,) = outputs(made, stored(made, [x])), outputs(graph, [x])
+        error = made.tensors["y"].format.dequantize(y) - real
+        assert np.abs(error).mean() <= 0.03 * np.abs(real).max()
+
+
+@pytest.mark.parametrize("method", ["percentile", "kl"])
+def test_an_outlier_is_cut(method: str) -> None:
+    """One value of 100 among many below 4: the range ends far below, and never inside the bulk."""
+    x = normal(4000, 4)
+    x[7, 2] = 100.0
+    graph = one_dense(np.eye(4), np.zeros(4))
+    plain, cut = (quantize(graph, [x], AffineScheme(8, name)) for name in ("minmax", method))
+    wide, narrow = (made.tensors["x"].format for made in (plain, cut))
+    assert isinstance(wide, Affine) and isinstance(narrow, Affine)
+    top = narrow.scale * (narrow.high - narrow.zero_point)
+    assert 2.5 < top < 20 and narrow.scale < wide.scale / 4
+
+
+@pytest.mark.parametrize("method", ["mse", "kl"])
+def test_an_even_range_is_not_cut(method: str) -> None:
+    x = np.random.default_rng(0).uniform(-1, 2, (2000, 4)).astype(np.float32)
+    graph = one_dense(np.eye(4), np.zeros(4))
+    plain, other = (
+        quantize(graph, [x], AffineScheme(8, name)).tensors["x"].format for name in ("minmax", method)
+    )
+    assert isinstance(plain, Affine) and isinstance(other, Affine)
+    assert other.scale == pytest.approx(plain.scale, rel=0.04)
+
+
+def test_mse_finds_the_least_error_of_all_cuts() -> None:
+    """Against the errors of the values themselves, at every place where the range may end: many, and one of 20."""
+    x = np.append(np.maximum(normal(20000), -0.5), np.float32(20))
+    often = np.append(np.full(20000, 100), 1)
+    many = Histogram.of(x[:-1], 5)
+    histogram = Histogram(5, 100 * many.counts, 100 * many.zeros) + Histogram.of(x[-1:], 5)
+    low, high = cut_anywhere(histogram, (-0.5, 20.0), "mse", 8, 100)
+
+    def error(high: float) -> float:
+        fmt = affine_for(low, high, 8)
+        return float((often * (fmt.dequantize(fmt.quantize(x)) - x) ** 2).sum())
+
+    assert low == -0.5 and 3 < high < 15
+    assert error(high) <= 1.02 * min(error(20 * share / 64) for share in range(8, 65))
+
+
+def test_sixteen_bits_are_not_cut_by_divergence() -> None:
+    graph, x = one_dense(np.eye(4), np.zeros(4)), normal(2000, 4)
+    assert (
+        quantize(graph, [x], AffineScheme(16, "kl")).tensors == quantize(graph, [x], AffineScheme(16)).tensors
+    )
+
+
+def test_unknown_calibration_is_one_clear_line() -> None:
+    with pytest.raises(UserError, match="'best' is unknown; choose from minmax, percentile, mse, kl"):
+        AffineScheme(8, "best")
+    with pytest.raises(UserError, match="a percentile of 0; choose one above 0"):
+        AffineScheme(8, "percentile", 0)
 
 
 @pytest.mark.parametrize("value", [np.inf, -np.inf, np.nan])

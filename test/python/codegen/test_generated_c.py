@@ -178,7 +178,7 @@ def test_kernels_chosen_for_size_give_the_same_numbers(name: str, tmp_path: Path
     )
     x = list(stored(results["size"].quantized, samples(graph, 2, 4)))
     found = {o: build_host(r.program, tmp_path / o, "-O1").trace(x, 0x55) for o, r in results.items()}
-    assert all(found["speed"][name].tobytes() == y.tobytes() for name, y in found["size"].items())
+    assert all(found["size"][name].tobytes() == y.tobytes() for name, y in found["speed"].items())
 
 
 @pytest.fixture(scope="module")

@@ -14,7 +14,7 @@ from microai.codegen.ops.add import Add
 from microai.codegen.ops.base import RELU
 from microai.codegen.ops.copy import Clamp
 from microai.codegen.passes import simplify
-from microai.codegen.plan import ALIGNMENT, Goal, MemoryPlan, Stream, Work, plan
+from microai.codegen.plan import ALIGNMENT, Goal, MemoryPlan, Option, Stream, Work, arrange, plan
 
 from .random_graphs import chains, graphs
 
@@ -94,8 +94,7 @@ def simulate(graph: Graph, memory: MemoryPlan) -> None:
 @given(graph=graphs(max_steps=10))
 def test_no_tensor_is_overwritten_before_its_last_use(graph: Graph) -> None:
     for candidate in (graph, simplify(graph)):
-        for goal in get_args(Goal):
-            memory = plan(candidate, goal=goal)
+        for memory in (plan(candidate), *(arrange(candidate, {}, goal) for goal in get_args(Goal))):
             simulate(candidate, memory)
             assert memory.lower_bound <= memory.arena_bytes
             assert all(place.offset % ALIGNMENT == 0 for place in memory.placements.values())
@@ -104,20 +103,32 @@ def test_no_tensor_is_overwritten_before_its_last_use(graph: Graph) -> None:
 @settings(max_examples=200, deadline=None)
 @given(
     graph=chains(),
-    sizes=st.lists(st.integers(0, 100), min_size=1),
-    quanta=st.lists(st.integers(1, 5), min_size=1),
+    kernels=st.lists(
+        st.lists(
+            st.builds(Option, st.integers(0, 100), st.integers(0, 10**4), st.builds(Work, st.integers(1, 5))),
+            min_size=1,
+            max_size=3,
+        ),
+        min_size=1,
+    ),
     goal=st.sampled_from(get_args(Goal)),
-    limit=st.integers(0, 600),
+    limit=st.sampled_from([0, 0, 200, 400, 600, 10**6]),
 )
 def test_chains_by_rows_read_what_was_written(
-    graph: Graph, sizes: list[int], quanta: list[int], goal: Goal, limit: int
+    graph: Graph, kernels: list[list[Option]], goal: Goal, limit: int
 ) -> None:
     graph = simplify(graph)
-    scratch = {node.name: sizes[i % len(sizes)] for i, node in enumerate(graph.nodes)}
-    works = {node.name: Work(quanta[i % len(quanta)]) for i, node in enumerate(graph.nodes)}
-    memory = plan(graph, scratch, works, goal, limit)
+    options = {node.name: kernels[i % len(kernels)] for i, node in enumerate(graph.nodes)}
+    memory = arrange(graph, options, goal, limit)
     simulate(graph, memory)
-    assert memory.arena_bytes <= max(plan(graph, scratch).arena_bytes, limit)
+    assert {name: place.size for name, place in memory.scratch.items()} == {
+        name: options[name][number].scratch
+        for name, number in memory.picks.items()
+        if options[name][number].scratch
+    }
+    least = arrange(graph, options, "least")
+    assert least.arena_bytes <= memory.arena_bytes
+    assert memory.arena_bytes <= limit or not limit or least.arena_bytes > limit
 
 
 @settings(max_examples=100, deadline=None)

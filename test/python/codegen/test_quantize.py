@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from microai.codegen import pipeline
 from microai.codegen.formats import Fixed, FixedWeights, fixed_for
 from microai.codegen.graph import Graph, Node, TensorType
 from microai.codegen.ops.base import NONE, RELU, Activation
@@ -16,7 +17,9 @@ from microai.codegen.ops.conv import Conv, FixedConv, Window
 from microai.codegen.ops.copy import Reshape
 from microai.codegen.ops.dense import Dense
 from microai.codegen.ops.pool import AvgPool, MaxPool
-from microai.codegen.pipeline import compile_graph
+from microai.codegen.pipeline import Scheme, compile_graph
+from microai.codegen.quantize.adaptive import DAMPING, rounded, second_moments
+from microai.codegen.quantize.affine import AffineScheme
 from microai.codegen.quantize.calibration import Histogram, cut, mean_square_error
 from microai.codegen.quantize.equalization import equalize
 from microai.codegen.quantize.fixed_point import FixedPoint, Widths, quantize
@@ -232,6 +235,89 @@ def test_bias_correction_of_exact_weights_changes_nothing() -> None:
     assert first.bias == second.bias  # type: ignore[attr-defined]
 
 
+# Adaptive rounding
+
+
+LAYERS = {
+    "conv": Conv(normal(1, 4, 2, 3, 3), normal(2, 4), Window((2, 3), (1, 2), (1, 0, 2, 1), (2, 1))),
+    "grouped": Conv(normal(1, 8, 3, 1, 2), normal(2, 8), Window((3, 1)), 2),
+    "depthwise": Conv(normal(1, 6, 3, 3, 1), normal(2, 6), Window((3, 3), padding=(1, 1, 1, 1)), 3),
+}
+
+
+@pytest.mark.parametrize("name", [*LAYERS, "dense"])
+@pytest.mark.parametrize("centred", [False, True])
+def test_second_moments_give_the_error_of_the_sums(name: str, centred: bool) -> None:
+    """The mean square of what a change of the weights changes, or of its deviation from its mean."""
+    op = LAYERS.get(name, Dense(normal(1, 5, 7), normal(2, 5)))
+    shape = {"dense": (7,), "grouped": (8, 9, 4)}.get(name, (8, 9, 3))
+    x = normal(3, 40, *shape) + 1
+    moments = second_moments(op, x, centred)
+    change = normal(4, *op.kernel.shape).astype(np.float64)
+    differences = replace(op, kernel=change, bias=0 * op.bias).run([x.astype(np.float64)])
+    differences = differences.reshape(-1, len(op.bias))
+    rows = change.reshape(len(moments), -1, moments.shape[-1])
+    found = np.einsum("gfk,gkl,gfl->gf", rows, moments, rows).ravel()
+    np.testing.assert_allclose(found, ((differences - centred * differences.mean(axis=0)) ** 2).mean(axis=0))
+
+
+def test_inputs_that_have_nothing_in_common_leave_nothing_to_adapt() -> None:
+    v = 3 * normal(1, 5, 20).astype(np.float64)
+    assert np.array_equal(rounded(v, np.diag(np.arange(1.0, 21)), (-8, 7)), np.clip(np.floor(v + 0.5), -8, 7))
+
+
+@pytest.mark.parametrize("seed", range(5))
+def test_no_other_choice_of_one_weight_is_better(seed: int) -> None:
+    mixed = normal(seed, 12, 12).astype(np.float64)
+    moments, v = mixed @ mixed.T, 2 * normal(seed + 10, 6, 12).astype(np.float64)
+    q = rounded(v, moments, (-4, 3))
+    damped = moments + DAMPING * np.diag(moments).mean() * np.eye(12)
+
+    def error(q: np.ndarray) -> np.ndarray:
+        return np.einsum("fk,kl,fl->f", q - v, damped, q - v)
+
+    assert q.min() >= -4 and q.max() <= 3 and np.array_equal(q, np.round(q))
+    for k in range(12):
+        for change in (-1, 1):
+            other = q.copy()
+            other[:, k] = np.clip(q[:, k] + change, -4, 3)
+            assert (error(other) >= error(q) - 1e-9).all()
+    assert error(q).sum() < error(np.clip(np.round(v), -4, 3)).sum() / 1.5
+
+
+@pytest.mark.parametrize("bits", [3, 4])
+@pytest.mark.parametrize("bias", [False, True])
+def test_adaptive_rounding_keeps_the_output(bits: int, bias: bool) -> None:
+    """Inputs with much in common, as neighbours in time have; other vectors than those of the calibration."""
+    graph = chain(
+        conv(1, 12, 4, activation=RELU),
+        depthwise(3, 12, 1),
+        MaxPool(Window((1, 2), (1, 2))),
+        conv(5, 8, 12, activation=RELU),
+        Reshape((32,)),
+        Dense(normal(7, 5, 32) / 6, normal(8, 5)),
+    )
+    x = np.cumsum(normal(9, 400, 16, 4), axis=1) / 3
+    nearest = FixedPoint(8, "filter", weight_bits=bits, bias_correction=bias)
+    before = sqnr(graph, nearest, x[:300], x[300:])
+    assert sqnr(graph, replace(nearest, adaptive=True), x[:300], x[300:]) > before + 1.5
+
+
+@pytest.mark.parametrize("bits", [8, 2])
+def test_adaptive_rounding_of_degenerate_layers(bits: int) -> None:
+    """Weights of zero, inputs of zero or all alike, channels that are always equal."""
+    scheme = FixedPoint(8, "filter", weight_bits=bits, adaptive=True)
+    zero = chain(replace(conv(1, 3, 4), kernel=np.zeros((3, 1, 3, 4), np.float32)))
+    for x in (normal(2, 8, 16, 4), np.zeros((8, 16, 4), np.float32), np.full((8, 16, 4), 0.7, np.float32)):
+        q = quantize(zero, [x], scheme)
+        assert not q.nodes[0].op.kernel.any()  # type: ignore[attr-defined]
+        constant = quantize(chain(conv(1, 3, 4)), [x], scheme)
+        assert np.isfinite(outputs(constant, stored(constant, [x]))[0]).all()
+    twins = np.repeat(normal(2, 64, 16, 1), 4, axis=2)
+    graph = chain(conv(1, 3, 4))
+    assert sqnr(graph, scheme, twins, twins) > {8: 30, 2: 8}[bits]
+
+
 # Equalization
 
 
@@ -335,6 +421,7 @@ def test_widths_that_cannot_be_are_one_clear_line(layers: dict[str, Widths], mes
         ({"bits": 8, "percentile": 0.0}, "a percentile of 0"),
         ({"bits": 8, "frac": 3}, 'set scale = "network"'),
         ({"bits": 8, "scale": "network", "weight_bits": 4}, "one format for all tensors"),
+        ({"bits": 8, "adaptive": True, "weight_rounding": Rounding.TRUNC}, "with another rounding; choose"),
         ({"bits": 8, "unsigned": True, "rounding": Rounding.TRUNC}, "cannot be rounded toward zero"),
     ],
 )
@@ -420,6 +507,32 @@ def test_infinite_calibration_data(value: float, method: str) -> None:
     x[3, 2, 1] = value
     with pytest.raises(UserError, match="input x has NaN or infinite values"):
         quantize(chain(conv(1, 3, 4)), [x], FixedPoint(8, calibration=method))
+
+
+@pytest.mark.parametrize(
+    "scheme", [FixedPoint(8), FixedPoint(16, "network"), AffineScheme(8), AffineScheme(16)]
+)
+def test_sums_that_become_infinite(scheme: Scheme) -> None:
+    """Finite weights and inputs; infinite weights are refused by the frontend."""
+    op = conv(1, 3, 4)
+    graph = chain(conv(5, 4, 4), replace(op, kernel=np.full_like(op.kernel, 3e38)))
+    with pytest.raises(UserError, match="layer b: its output is NaN or infinite on the calibration data"):
+        pipeline.quantize(graph, [np.full((8, 16, 4), 100.0, np.float32)], scheme)
+
+
+@pytest.mark.parametrize(
+    "scheme", [FixedPoint(8), FixedPoint(8, "filter", weight_bits=2), FixedPoint(16, "network")]
+)
+@pytest.mark.parametrize("value", [0.0, 0.3])
+def test_all_zero_weights(scheme: FixedPoint, value: float) -> None:
+    """The output is the bias, whatever comes in; a network of zeros is zero."""
+    op = replace(conv(1, 3, 4), kernel=np.zeros((3, 1, 3, 4), np.float32), bias=np.full(3, value, np.float32))
+    graph = chain(op)
+    for x in (normal(2, 8, 16, 4), np.zeros((8, 16, 4), np.float32)):
+        q = quantize(graph, [x], scheme)
+        fmt = q.tensors["a"].format
+        y = fmt.dequantize(outputs(q, stored(q, [x]))[0])
+        assert np.abs(y - value).max() <= (fmt.step if value else 0)  # type: ignore[union-attr]
 
 
 def test_outputs_that_no_shift_can_reach_are_refused() -> None:

@@ -12,6 +12,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from microai.codegen import affine_math
 from microai.codegen.formats import Affine as Format
+from microai.codegen.simd import arrange_simd
 
 from . import oracle
 from .library import A8, A16, AFFINE_KINDS, Affine, AffineAdd, Array, Kind, Library, Output, shape_to_c
@@ -111,6 +112,11 @@ def test_dense(library: Library, kind: Kind) -> None:
         arrays = (x.astype(kind.dtype), *kind.weights(w, 8), bias.astype(kind.acc))
         library.call(f"nn_dense_{kind.name}", *arrays, channels, filters, out, y.array)
         assert y.checked().tobytes() == expected.tobytes()
+        if kind is A8:
+            y = Output(expected.shape, kind.dtype)
+            arrays = (arrays[0], arrange_simd(w.astype(np.int8)), arrays[2])
+            library.call("nn_dense_a8_simd", *arrays, channels, filters, out, y.array)
+            assert y.checked().tobytes() == expected.tobytes()
 
     check()
 

@@ -25,7 +25,7 @@ from microai.codegen.ops.pool import AvgPool, MaxPool
 from microai.codegen.ops.softmax import Softmax
 from microai.codegen.passes import simplify
 from microai.codegen.pipeline import Scheme
-from microai.codegen.quantize.affine import AffineScheme, affine_for
+from microai.codegen.quantize.affine import AffineScheme
 from microai.codegen.quantize.calibration import calibrate
 from microai.codegen.quantize.fixed_point import FixedPoint, choose_formats
 from microai.codegen.requant import Rounding
@@ -301,6 +301,15 @@ def test_from_scratch(whole: Whole, tmp_path: Path) -> None:
             "'int9' is no type of integers; did you mean",
         ),
         (f'{STEP}.type="float32"', "postprocessing[0].params.type", "is no type of integers"),
+        ("quantization.affine8.activations_bits=9", "affine8.activations_bits", "8 or 16, got 9"),
+        ("quantization.affine8.calibration='best'", "affine8.calibration", "'minmax', 'percentile'"),
+        ("quantization.affine8.layers.conv9.weights_bits=4", "affine8.layers", "unknown key"),
+        (
+            "quantization.int8.activations_bits=17",
+            "int8.activations_bits",
+            "less than or equal to 16, got 17",
+        ),
+        ("quantization.int8.weights_rounding='best'", "int8.weights_rounding", "'trunc' or 'adaptive'"),
         (f"{STEP}.epochs=0", "postprocessing[0].params.epochs", "greater than or equal to 1"),
         (f"{STEP}.epoch=1", "postprocessing[0].params.epoch", "unknown key; did you mean 'epochs'?"),
         (f'{STEP}.ranges="min"', "postprocessing[0].params.ranges", "expected 'batch', 'moving'"),
@@ -518,7 +527,7 @@ def test_affine_ranges_while_training(ranges: str) -> None:
     network.begin_epoch(settled=False)
     network(64 * x, training=True)
     factor = {"batch": 64, "moving": MOVING + 64 * (1 - MOVING), "frozen": 1}[ranges]
-    wanted = affine_for(factor * low, factor * high, 8)
+    wanted = formats.affine_for(factor * low, factor * high, 8)
     kept = network.export().formats.tensors["x"]
     assert kept.scale == pytest.approx(wanted.scale) and kept.zero_point == wanted.zero_point
     assert network.export().formats.tensors["c"].zero_point == -128

@@ -17,6 +17,7 @@ from .. import affine_math
 from ..affine_math import Multiplier, quantize_multiplier
 from ..formats import Affine, Array, Format
 from ..requant import Rounding
+from ..simd import arrange_simd
 from .add import Add, infer_add
 from .base import NONE, Accumulator, Activation, FloatOp, Op, Requant, Shape, elements, hwc
 from .batchnorm import BatchNorm
@@ -251,15 +252,18 @@ class AffineDense(AffineOp):
 
     def lower(self, call: CallBuilder) -> None:
         filters, channels = self.kernel.shape
+        kernel = arrange_simd(self.kernel) if call.choice else self.kernel
+        layout = f"for simd, F={filters}" if call.choice else f"[F={filters}][C={channels}]"
         call.kernel(
             "dense",
             call.input(0),
-            call.table("kernel", self.kernel, f"[F={filters}][C={channels}]"),
+            call.table("kernel", kernel, layout),
             call.table("bias", self.bias, "[F]"),
             f"{channels}u",
             f"{filters}u",
             self.requant.lower(call),
             call.output(),
+            variant="_simd" if call.choice else "",
         )
 
     def describe(self) -> str:

@@ -5,7 +5,7 @@ offsets: bytes of buffers; layout: buffers of tensors; stream: chains of layers 
 
 from .layout import MemoryPlan, Placement, lay_out, verify
 from .offsets import ALIGNMENT, align
-from .search import Goal, plan
+from .search import Goal, Option, arrange, plan
 from .stream import PLAIN, Stream, Strip, Work
 
 __all__ = [
@@ -13,11 +13,13 @@ __all__ = [
     "PLAIN",
     "Goal",
     "MemoryPlan",
+    "Option",
     "Placement",
     "Stream",
     "Strip",
     "Work",
     "align",
+    "arrange",
     "lay_out",
     "plan",
     "verify",

@@ -10,7 +10,7 @@ buffers can need less.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from types import MappingProxyType
 from typing import TypeAlias
 
@@ -25,7 +25,8 @@ Part: TypeAlias = Node | Schedule
 
 @dataclass(frozen=True)
 class Placement:
-    """A tensor's place in the arena, in bytes, and the steps during which its buffer is alive.
+    """A tensor's place in the arena, in bytes, and the steps during which it is alive; of a tensor in a chain of
+    layers by rows those of its buffer.
 
     Step i executes layer i; inputs are alive from step -1 and outputs until the step behind the last.
     """
@@ -50,7 +51,8 @@ class MemoryPlan:
     """Arena of one model: its size and the place of every tensor; `buffer` names who shares memory.
 
     `scratch` has the scratch memory of each node that needs some. blocks: what is executed, in order: layers and
-    chains of layers by rows. optimal: no other offsets make the arena smaller.
+    chains of layers by rows. optimal: no other offsets make the arena smaller. picks: which of its options computes a
+    layer, where it had several.
     """
 
     arena_bytes: int
@@ -60,6 +62,7 @@ class MemoryPlan:
     scratch: Mapping[str, Placement]
     blocks: tuple[Block, ...]
     optimal: bool
+    picks: Mapping[str, int] = field(default_factory=dict)
 
     @property
     def nodes(self) -> tuple[Node, ...]:
@@ -75,22 +78,19 @@ def nodes_of(block: Block | Part) -> tuple[Node, ...]:
 
 @dataclass(frozen=True)
 class Buffers:
-    """Buffers by name, before they have places; home: the buffer of each tensor."""
+    """Buffers by name, before they have places; home: the buffer of each tensor; lives: its bytes, first and last
+    step."""
 
     buffers: Mapping[str, Buffer]
     home: Mapping[str, str]
+    lives: Mapping[str, tuple[int, int, int]]
     blocks: tuple[Block, ...]
     spans: tuple[tuple[int, int], ...]
     """The first and the last step of each block."""
 
     def alive(self, step: int) -> int:
         """Bytes of the buffers that are alive at a step."""
-        return sum(b.size for b in self.buffers.values() if b.first <= step <= b.last)
-
-    def peak(self, block: int) -> int:
-        """The most bytes alive at a step of a block."""
-        first, last = self.spans[block]
-        return max(self.alive(step) for step in range(first, last + 1))
+        return sum(buffer.at(step) for buffer in self.buffers.values())
 
     @property
     def lower_bound(self) -> int:
@@ -111,49 +111,62 @@ def spans_of(parts: Sequence[Part]) -> tuple[tuple[int, int], ...]:
     return tuple(spans)
 
 
-def last_uses(graph: Graph, parts: Sequence[Part], spans: Sequence[tuple[int, int]]) -> dict[str, int]:
+def last_uses(
+    graph: Graph, given: Sequence[str], parts: Sequence[Part], spans: Sequence[tuple[int, int]]
+) -> dict[str, int]:
     """The last step that needs each tensor as a whole."""
-    last = dict.fromkeys(graph.inputs, -1)
+    last = dict.fromkeys(given, -1)
     for part, (_, end) in zip(parts, spans, strict=True):
         for node in nodes_of(part):
             last[node.name] = end
             for source in node.inputs:
                 last[source] = end
     for output in graph.outputs:
-        last[output] = len(graph.nodes)
+        last[output] = spans[-1][1] + 1 if spans else 0
     return last
 
 
-def share(graph: Graph, parts: Sequence[Part], scratch: Mapping[str, int] = NO_SCRATCH) -> Buffers:
+def share(
+    graph: Graph,
+    parts: Sequence[Part],
+    scratch: Mapping[str, int] = NO_SCRATCH,
+    given: Sequence[str] | None = None,
+) -> Buffers:
     """Group tensors into buffers: an output takes over an input's memory where the operation allows it.
 
     A reshape always shares (it is the same memory). Otherwise the input's whole buffer must be read for
     the last time by this very node, once, and be large enough. A chain by rows may read it several times, as
-    long as every row is written after it was read for the last time.
+    long as every row is written after it was read for the last time. A buffer shrinks to what it holds last.
+
+    given: the tensors that exist before the first part; the graph's inputs.
     """
     spans = spans_of(parts)
-    last = last_uses(graph, parts, spans)
+    given = graph.inputs if given is None else given
+    last = last_uses(graph, given, parts, spans)
     buffers: dict[str, Buffer] = {}
     home: dict[str, str] = {}
+    lives: dict[str, tuple[int, int, int]] = {}
     blocks: list[Block] = []
 
     def new(name: str, size: int, first: int, end: int) -> None:
         buffers[name], home[name] = Buffer(align(size), first, end), name
+        lives[name] = (size, first, end)
 
-    def joins(name: str, owner: str) -> None:
+    def joins(name: str, owner: str, first: int) -> None:
         home[name] = owner
-        buffers[owner].last = max(buffers[owner].last, last[name])
+        buffers[owner].extend(last[name], align(graph.tensors[name].bytes))
+        lives[name] = (graph.tensors[name].bytes, first, last[name])
 
     def node_buffer(node: Node, step: int) -> None:
         size = align(graph.tensors[node.name].bytes)
         if node.op.kind == "reshape":
-            return joins(node.name, home[node.inputs[0]])
+            return joins(node.name, home[node.inputs[0]], step)
         for index in node.op.in_place():
             source = node.inputs[index]
             candidate = buffers[home[source]]
-            if candidate.last == step and node.inputs.count(source) == 1 and candidate.size >= size:
-                return joins(node.name, home[source])
-        new(node.name, size, step, last[node.name])
+            if candidate.last == step and node.inputs.count(source) == 1 and candidate.at(step) >= size:
+                return joins(node.name, home[source], step)
+        new(node.name, graph.tensors[node.name].bytes, step, last[node.name])
 
     def stream_buffers(part: Schedule, first: int, end: int) -> Stream:
         over: dict[str, str] = {}
@@ -161,10 +174,10 @@ def share(graph: Graph, parts: Sequence[Part], scratch: Mapping[str, int] = NO_S
             for source in part.inputs:
                 owner = home[source]
                 others = [other for other in part.inputs if home[other] == owner]
-                fits = buffers[owner].size >= align(graph.tensors[name].bytes)
+                fits = buffers[owner].at(end) >= align(graph.tensors[name].bytes)
                 if buffers[owner].last == end and fits and can_take_over(part, name, others):
                     over[name] = source
-                    joins(name, owner)
+                    joins(name, owner, first)
                     break
         stream = bind(part, over)
         for name, size in stream.sizes.items():
@@ -174,13 +187,20 @@ def share(graph: Graph, parts: Sequence[Part], scratch: Mapping[str, int] = NO_S
             if span is not None:
                 new(name, size, first + span[0], first + span[1])
             else:
-                new(name, size, first, end if name in part.inside else last[name])
+                new(name, size, first, end)
+            if name not in part.inside:
+                joins(name, name, first)
         for name in stream.hosts:
             home[name] = home[stream.home(name)]
+            lives[name] = lives[home[name]]
         return stream
 
-    for name in graph.inputs:
-        new(name, graph.tensors[name].bytes, -1, last[name])
+    views = {node.name: node.inputs[0] for node in graph.nodes if node.op.kind == "reshape"}
+    for name in given:
+        if views.get(name) in given:
+            joins(name, home[views[name]], -1)
+        else:
+            new(name, graph.tensors[name].bytes, -1, last[name])
     for part, (first, end) in zip(parts, spans, strict=True):
         if isinstance(part, Node):
             node_buffer(part, first)
@@ -190,7 +210,7 @@ def share(graph: Graph, parts: Sequence[Part], scratch: Mapping[str, int] = NO_S
     for step, node in enumerate(node for part in parts for node in nodes_of(part)):
         if scratch.get(node.name):
             buffers[scratch_of(node.name)] = Buffer(align(scratch[node.name]), step, step)
-    return Buffers(buffers, home, tuple(blocks), spans)
+    return Buffers(buffers, home, lives, tuple(blocks), spans)
 
 
 def lay_out(graph: Graph, parts: Sequence[Part], scratch: Mapping[str, int] = NO_SCRATCH) -> MemoryPlan:
@@ -198,18 +218,15 @@ def lay_out(graph: Graph, parts: Sequence[Part], scratch: Mapping[str, int] = NO
     found = share(graph, parts, scratch)
     offsets = best_offsets(found.buffers, found.lower_bound)
 
-    def placement(buffer: str, size: int) -> Placement:
-        b = found.buffers[buffer]
-        return Placement(offsets.offsets[buffer], size, b.first, b.last)
-
-    inside = {n for b in found.blocks if isinstance(b, Stream) for n in b.schedule.inside}
-    placements = {}
-    for tensor in graph.tensors:
-        owner = found.home[tensor]
-        placements[tensor] = placement(
-            owner, found.buffers[owner].size if tensor in inside else graph.tensors[tensor].bytes
-        )
-    own = {name: placement(scratch_of(name), size) for name, size in scratch.items() if size}
+    placements = {
+        tensor: Placement(offsets.offsets[found.home[tensor]], *found.lives[tensor])
+        for tensor in graph.tensors
+    }
+    own = {
+        node.name: Placement(offsets.offsets[scratch_of(node.name)], scratch[node.name], step, step)
+        for step, node in enumerate(node for part in parts for node in nodes_of(part))
+        if scratch.get(node.name)
+    }
     result = MemoryPlan(
         offsets.peak, found.lower_bound, placements, found.home, own, found.blocks, offsets.optimal
     )

@@ -17,16 +17,38 @@ SECONDS = 20.0
 LARGEST_PROGRAM = 400  # pairs of buffers that are alive at one time
 
 
-@dataclass
 class Buffer:
-    """Memory that tensors share: size in bytes and the steps during which it is alive."""
+    """Memory that tensors share one after the other: (first step, last step, bytes), each behind the one before."""
 
-    size: int
-    first: int
-    last: int
+    def __init__(self, size: int, first: int, last: int) -> None:
+        self.spans = [(first, last, size)]
 
-    def meets(self, other: Buffer) -> bool:
-        return self.first <= other.last and other.first <= self.last
+    @property
+    def last(self) -> int:
+        return self.spans[-1][1]
+
+    @property
+    def first(self) -> int:
+        return self.spans[0][0]
+
+    @property
+    def size(self) -> int:
+        """The most bytes at any step."""
+        return max(size for _, _, size in self.spans)
+
+    def extend(self, last: int, size: int) -> None:
+        """Keep `size` bytes from the last step until another."""
+        if last > self.last:
+            self.spans.append((self.last + 1, last, size))
+
+    def at(self, step: int) -> int:
+        """Bytes at a step."""
+        return sum(size for first, last, size in self.spans if first <= step <= last)
+
+    def beside(self, other: Buffer) -> int:
+        """The most bytes at any step at which the other one is alive too; 0: at none."""
+        low, high = other.first, other.last
+        return max((size for first, last, size in self.spans if first <= high and low <= last), default=0)
 
 
 @dataclass(frozen=True)
@@ -48,15 +70,14 @@ def place(buffers: Mapping[str, Buffer], order: Sequence[str]) -> dict[str, int]
     for name in order:
         buffer = buffers[name]
         taken = sorted(
-            (offsets[other], offsets[other] + buffers[other].size)
+            (offsets[other], offsets[other] + buffers[other].beside(buffer), buffer.beside(buffers[other]))
             for other in offsets
-            if buffers[other].meets(buffer)
+            if buffers[other].beside(buffer)
         )
         offset = 0
-        for begin, end in taken:
-            if offset + buffer.size <= begin:
-                break
-            offset = max(offset, end)
+        for begin, end, size in taken:
+            if offset + size > begin:
+                offset = max(offset, end)
         offsets[name] = offset
     return offsets
 
@@ -103,7 +124,7 @@ def integer_program(
     names = sorted(buffers)
     sizes = [buffers[name].size // ALIGNMENT for name in names]
     pairs = [
-        (a, b) for a, b in combinations(range(len(names)), 2) if buffers[names[a]].meets(buffers[names[b]])
+        (a, b) for a, b in combinations(range(len(names)), 2) if buffers[names[a]].beside(buffers[names[b]])
     ]
     if len(pairs) > LARGEST_PROGRAM:
         return None, False
@@ -120,8 +141,10 @@ def integer_program(
     for i, size in enumerate(sizes):
         at_most(-size, (i, 1), (count - 1, -1))
     for k, (a, b) in enumerate(pairs, len(names)):
-        at_most(top - sizes[a], (a, 1), (b, -1), (k, top))  # bit 1: a lies below b
-        at_most(-sizes[b], (b, 1), (a, -1), (k, -top))
+        below = buffers[names[a]].beside(buffers[names[b]]) // ALIGNMENT
+        above = buffers[names[b]].beside(buffers[names[a]]) // ALIGNMENT
+        at_most(top - below, (a, 1), (b, -1), (k, top))  # bit 1: a lies below b
+        at_most(-above, (b, 1), (a, -1), (k, -top))
     cost = np.zeros(count)
     cost[-1] = 1
     low, high = np.zeros(count), np.full(count, float(top))
@@ -132,7 +155,7 @@ def integer_program(
         constraints=LinearConstraint(np.array(rows), -np.inf, np.array(limits)),
         bounds=Bounds(low, high),
         integrality=np.ones(count),
-        options={"time_limit": SECONDS},
+        options={"time_limit": SECONDS, "mip_rel_gap": 0.0},
     )
     if result.x is None:
         return None, False
@@ -144,6 +167,6 @@ def _verified(buffers: Mapping[str, Buffer], offsets: dict[str, int]) -> dict[st
     """The offsets, unless the solver's tolerances let two buffers overlap."""
     for a, b in combinations(buffers, 2):
         low, high = sorted((a, b), key=lambda name: offsets[name])
-        if buffers[a].meets(buffers[b]) and offsets[low] + buffers[low].size > offsets[high]:
+        if offsets[low] + buffers[low].beside(buffers[high]) > offsets[high]:
             return None
     return offsets

@@ -21,20 +21,21 @@ def orders(graph: Graph, scratch: Mapping[str, int]) -> Iterator[tuple[Node, ...
 def best_order(graph: Graph, scratch: Mapping[str, int]) -> tuple[Node, ...] | None:
     """The order whose largest sum of the tensors alive at a step is smallest; None where there are too many orders.
 
-    Exact: over the sets of layers that can be done, one layer more at a time. Of a layer computed in place the
-    input counts once.
+    Of those the one whose sum over all steps is smallest: chains by rows lower the peak further. Over the sets of
+    layers that can be done, one layer more at a time; exact in the peak. Of a layer computed in place the input counts
+    once.
     """
     index = {node.name: i for i, node in enumerate(graph.nodes)}
     readers = {name: {index[n.name] for n in graph.consumers(name)} for name in graph.tensors}
     sizes = {name: align(tensor.bytes) for name, tensor in graph.tensors.items()}
     needs = [{index[s] for s in node.inputs if s in index} for node in graph.nodes]
     count = len(graph.nodes)
-    # done layers -> (peak, order)
-    states: dict[frozenset[int], tuple[int, tuple[int, ...]]] = {frozenset(): (0, ())}
+    # done layers -> (peak, sum over all steps, order)
+    states: dict[frozenset[int], tuple[int, int, tuple[int, ...]]] = {frozenset(): (0, 0, ())}
     total = 0
     for _ in range(count):
-        following: dict[frozenset[int], tuple[int, tuple[int, ...]]] = {}
-        for done, (peak, order) in states.items():
+        following: dict[frozenset[int], tuple[int, int, tuple[int, ...]]] = {}
+        for done, (peak, area, order) in states.items():
             alive = sum(
                 sizes[name]
                 for name in graph.tensors
@@ -51,7 +52,7 @@ def best_order(graph: Graph, scratch: Mapping[str, int]) -> tuple[Node, ...] | N
                     for k in node.op.in_place()
                 )
                 now = alive + (0 if dies else sizes[node.name]) + align(scratch.get(node.name, 0))
-                way = (max(peak, now), (*order, i))
+                way = (max(peak, now), area + now, (*order, i))
                 after = done | {i}
                 if after not in following or way < following[after]:
                     following[after] = way
@@ -59,5 +60,5 @@ def best_order(graph: Graph, scratch: Mapping[str, int]) -> tuple[Node, ...] | N
         total += len(states)
         if total > MOST_STATES:
             return None
-    _, order = states[frozenset(range(count))]
+    _, _, order = states[frozenset(range(count))]
     return tuple(graph.nodes[i] for i in order)

@@ -1,100 +1,231 @@
-"""Which layers are computed by rows, in how many steps, and in which order.
+"""Which layers are computed by rows, in how many steps, in which order, and by which of their kernels.
 
 Chains are neighbours in the order of execution. The bytes alive during a chain depend on nothing but the chain and
-on what later layers still need, so the smallest arena of any division of the order into layers and chains is a
-path whose largest piece is smallest; of the paths within a limit the one that costs least is taken.
+on what later layers still need, and a kernel's scratch memory is alive for its layer alone. So with a ceiling on the
+bytes alive at one step every layer takes the cheapest kernel that fits, every chain has a cost, and the best division
+of the order into layers and chains is the cheapest path through it.
 """
 
 from __future__ import annotations
 
+import bisect
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from functools import cached_property
 from typing import Literal, TypeAlias
 
 from ..graph import Graph, Node
 from .layout import NO_SCRATCH, MemoryPlan, Part, lay_out, share
+from .offsets import align
 from .order import orders
-from .stream import NO_WORK, Schedule, Work, accumulates, reach, rows_in, schedule
+from .stream import PLAIN, Schedule, Work, accumulates, reach, rows_in, schedule
 
 Goal: TypeAlias = Literal["plain", "free", "least"]
 ROWS = (1, 2, 4, 8, 16, 32, 64, 128)
+QUANTA = (1, 4, 16)
+FEW = 8  # rows of one position each
 LONGEST = 24
 FREE = 0.02
-CALL = 300.0  # multiply-accumulates that a call of a kernel costs beside its work, about
+CALL = 400.0  # cycles that a call of a kernel costs beside its work, about
+TRIES = 8
+
+
+@dataclass(frozen=True)
+class Option:
+    """A kernel that can compute a layer: its scratch memory in bytes and its cycles for the whole layer."""
+
+    scratch: int = 0
+    cycles: float = 0.0
+    work: Work = PLAIN
+
+    def cost(self, lengths: Sequence[int], rows: int) -> float:
+        """Cycles of calls of so many rows each, of `rows` in all."""
+        each = self.cycles / self.work.rows(rows)
+        return each * sum(self.work.rows(length) for length in lengths) + CALL * (len(lengths) - 1)
+
+
+FIXED = (Option(),)
+Options: TypeAlias = Mapping[str, Sequence[Option]]
 
 
 @dataclass(frozen=True)
 class Piece:
-    """A part of the order and the bytes alive during it; cost in multiply-accumulates beyond whole layers."""
+    """A part of the order. alive: bytes beside scratch memory while each of its layers computes."""
 
     part: Part
-    bytes: int
-    cost: float
+    ways: tuple[Way, ...]
+
+    @cached_property
+    def floor(self) -> int:
+        """The fewest bytes with which it can be computed."""
+        return max(way.floor for way in self.ways)
+
+    def cost(self, ceiling: float) -> float:
+        return sum(way.pick(ceiling)[0] for way in self.ways)
 
 
-def plan(
-    graph: Graph,
-    scratch: Mapping[str, int] = NO_SCRATCH,
-    works: Mapping[str, Work] = NO_WORK,
-    goal: Goal = "plain",
-    limit: int = 0,
-) -> MemoryPlan:
-    """Place all tensors and `scratch` bytes for nodes; deterministic but for what offsets.py says of time.
+@dataclass(frozen=True)
+class Way:
+    """A layer in a piece; choices: (cycles, bytes alive, number of the option), cheapest first."""
 
-    goal: "plain" computes layers one after the other in the graph's order; "free" takes the smallest arena that
-    costs next to no time (chains that cost less than 2 % of their multiplications), "least" the smallest of all.
-    With a limit in bytes the cheapest arena below it is taken, if there is one, whatever the goal.
+    node: Node
+    choices: tuple[tuple[float, int, int], ...]
+
+    @cached_property
+    def floor(self) -> int:
+        return min(alive for _, alive, _ in self.choices)
+
+    def pick(self, ceiling: float) -> tuple[float, int, int]:
+        """The cheapest choice below a ceiling that is not below the floor."""
+        return next(choice for choice in self.choices if choice[1] <= ceiling)
+
+
+@dataclass(frozen=True)
+class Division:
+    """An order of execution as layers and chains, the option of each layer, and the cycles of all."""
+
+    parts: tuple[Part, ...]
+    picks: Mapping[str, int]
+    cycles: float
+
+
+def plan(graph: Graph, scratch: Mapping[str, int] = NO_SCRATCH) -> MemoryPlan:
+    """Layers one after the other in the graph's order; `scratch`: bytes for nodes."""
+    return lay_out(graph, graph.nodes, scratch)
+
+
+def arrange(graph: Graph, options: Options, goal: Goal = "free", limit: int = 0) -> MemoryPlan:
+    """Choose order, chains and kernels, and place all tensors; deterministic but for what offsets.py says of time.
+
+    options: of each node that has any; the plan's `picks` are their numbers. goal: "plain" computes whole layers in
+    the graph's order by the fastest kernels, "free" takes the smallest arena that costs at most 2 % more cycles,
+    "least" the smallest of all, in the fewest cycles. With a limit in bytes the arena of the fewest cycles below it is
+    taken, if there is one, whatever the goal, else the smallest.
     """
-    best = lay_out(graph, graph.nodes, scratch)
     if goal == "plain" and not limit:
-        return best
-    for nodes in orders(graph, scratch):
-        if best.arena_bytes <= limit:
-            break
-        found = lay_out(graph, divide(graph, nodes, scratch, works, goal, limit), scratch)
-        if found.arena_bytes < best.arena_bytes:
-            best = found
-    return best
+        division = Divisions(graph, graph.nodes, options, chains=False).within(float("inf"))
+        return laid_out(graph, division, options)
+    fastest = {name: min(found, key=lambda o: o.cycles).scratch for name, found in options.items()}
+    found: list[tuple[bool, float, float, MemoryPlan]] = []
+    for nodes in orders(graph, fastest):
+        divisions = Divisions(graph, nodes, options, fine=goal == "least")
+        if limit < divisions.floor and limit:
+            divisions = Divisions(graph, nodes, options)
+        ceiling = float(limit) if limit else divisions.smallest(FREE if goal == "free" else None)
+        for _ in range(TRIES):
+            division = divisions.within(ceiling)
+            memory = laid_out(graph, division, options)
+            if memory.arena_bytes <= max(limit, ceiling) or ceiling <= divisions.floor:
+                break
+            ceiling = divisions.below(ceiling)
+        over = memory.arena_bytes > limit
+        size, cycles = float(memory.arena_bytes), division.cycles
+        found.append((over, size if over else cycles, cycles if over else size, memory))
+    return min(found, key=lambda entry: entry[:3])[3]
 
 
-def divide(
-    graph: Graph,
-    nodes: Sequence[Node],
-    scratch: Mapping[str, int],
-    works: Mapping[str, Work],
-    goal: Goal,
-    limit: int,
-) -> list[Part]:
-    """The order of execution as layers and chains."""
-    pieces: dict[int, list[tuple[int, Piece]]] = {end: [] for end in range(1, len(nodes) + 1)}
-    for begin, node in enumerate(nodes):
-        pieces[begin + 1].append((begin, measured(graph, nodes, begin, node, scratch, 0.0)))
-    for begin, end in chains(graph, nodes):
-        for chain in schedules(graph, nodes[begin:end], works):
-            cost = max(chain.cost(works, CALL), 0.0)
-            if goal == "least" or limit or cost < FREE * sum(graph.macs(node) for node in chain.nodes):
-                pieces[end].append((begin, measured(graph, nodes, begin, chain, scratch, cost)))
-    smallest = [0]
-    for end in range(1, len(nodes) + 1):
-        smallest.append(min(max(smallest[begin], piece.bytes) for begin, piece in pieces[end]))
-    ceiling = max(smallest[-1], limit)
-    if goal == "plain":
-        goal = "free"
-    cheapest: list[tuple[float, int, list[Part]] | None] = [(0.0, 0, [])]
-    for end in range(1, len(nodes) + 1):
+def laid_out(graph: Graph, division: Division, options: Options) -> MemoryPlan:
+    scratch = {name: options[name][number].scratch for name, number in division.picks.items()}
+    return replace(lay_out(graph, division.parts, scratch), picks=division.picks)
+
+
+class Divisions:
+    """All divisions of an order into layers and chains."""
+
+    def __init__(
+        self,
+        graph: Graph,
+        nodes: Sequence[Node],
+        options: Options,
+        chains: bool = True,
+        fine: bool = True,
+    ) -> None:
+        self._graph, self._nodes, self._options = graph, nodes, options
+        self._given = [given(graph, nodes[:begin], nodes[begin:]) for begin in range(len(nodes))]
+        # By the number of layers up to the piece's end: pieces with the number up to their begin.
+        self._pieces: list[list[tuple[int, Piece]]] = [[] for _ in range(len(nodes) + 1)]
+        for begin, node in enumerate(nodes):
+            self._pieces[begin + 1].append((begin, self._piece(begin, node)))
+        for begin, end in runs(graph, nodes) if chains else ():
+            for chain in schedules(graph, nodes[begin:end], fine):
+                self._pieces[end].append((begin, self._piece(begin, chain)))
+        lowest = [0]
+        for pieces in self._pieces[1:]:
+            lowest.append(min(max(lowest[begin], piece.floor) for begin, piece in pieces))
+        self.floor = lowest[-1]
+        """The fewest bytes alive at one step of any division."""
+
+    @cached_property
+    def _ceilings(self) -> list[int]:
+        """The bytes at which something changes, from `floor` up."""
+        found = {a for ps in self._pieces for _, p in ps for w in p.ways for _, a, _ in w.choices}
+        return sorted(alive for alive in found if alive >= self.floor)
+
+    def below(self, ceiling: float) -> int:
+        return self._ceilings[max(bisect.bisect_left(self._ceilings, ceiling) - 1, 0)]
+
+    def smallest(self, share: float | None) -> int:
+        """The smallest ceiling at which the cycles exceed the fewest by no more than a share; None: of all."""
+        if share is None or not self._nodes:
+            return self.floor
+        most = self.within(float("inf")).cycles * (1 + share)
+        return self._ceilings[
+            bisect.bisect_left(self._ceilings, -most, key=lambda ceiling: -self.within(ceiling).cycles)
+        ]
+
+    def within(self, ceiling: float) -> Division:
+        """The division of the fewest cycles whose bytes alive at a step never exceed a ceiling."""
+        ceiling = max(ceiling, self.floor)
+        best: list[tuple[float, int, int, Piece | None] | None] = [(0.0, 0, 0, None)]
+        for pieces in self._pieces[1:]:
+            ways = []
+            for begin, piece in pieces:
+                before = best[begin]
+                if before is not None and piece.floor <= ceiling:
+                    ways.append((before[0] + piece.cost(ceiling), before[1] + 1, begin, piece))
+            best.append(min(ways, key=lambda way: way[:3]) if ways else None)
+        parts: list[Part] = []
+        picks: dict[str, int] = {}
+        at = len(self._nodes)
+        while at:
+            entry = best[at]
+            assert entry is not None and entry[3] is not None
+            at, piece = entry[2], entry[3]
+            parts.insert(0, piece.part)
+            picks |= {w.node.name: w.pick(ceiling)[2] for w in piece.ways if w.node.name in self._options}
+        last = best[-1]
+        assert last is not None
+        return Division(tuple(parts), picks, last[0])
+
+    def _piece(self, begin: int, part: Part) -> Piece:
+        graph = self._graph
+        nodes = (part,) if isinstance(part, Node) else part.nodes
+        after = self._nodes[begin + len(nodes) :]
+        found = share(graph, [part, *after], given=self._given[begin])
         ways = []
-        for begin, piece in pieces[end]:
-            before = cheapest[begin]
-            if before is not None and piece.bytes <= ceiling:
-                cost, count, parts = before
-                ways.append((cost + piece.cost, count + 1, [*parts, piece.part]))
-        cheapest.append(min(ways, key=lambda way: (way[0], way[1])) if ways else None)
-    way = cheapest[-1]
-    assert way is not None
-    return way[2]
+        for step, node in enumerate(nodes):
+            shape = graph.tensors[node.name].shape
+            lengths = [shape[0]]
+            if isinstance(part, Schedule):
+                lengths = [b - a for a, b in part.lengths(node.name)]
+            alive = found.alive(step)
+            choices = [
+                (option.cost(lengths, shape[0]), alive + align(option.scratch), number)
+                for number, option in enumerate(self._options.get(node.name, FIXED))
+            ]
+            ways.append(Way(node, tuple(sorted(choices))))
+        return Piece(part, tuple(ways))
 
 
-def chains(graph: Graph, nodes: Sequence[Node]) -> Iterator[tuple[int, int]]:
+def given(graph: Graph, done: Sequence[Node], left: Sequence[Node]) -> list[str]:
+    """The tensors that exist behind some layers and are needed."""
+    needed = {source for node in left for source in node.inputs} | set(graph.outputs)
+    if not done:
+        return list(graph.inputs)
+    return [name for name in (*graph.inputs, *(node.name for node in done)) if name in needed]
+
+
+def runs(graph: Graph, nodes: Sequence[Node]) -> Iterator[tuple[int, int]]:
     """Begin and end of every run of layers that can be computed by rows."""
     fits = [reach(graph, node) is not None or accumulates(graph, node) for node in nodes]
     for begin in range(len(nodes)):
@@ -105,21 +236,18 @@ def chains(graph: Graph, nodes: Sequence[Node]) -> Iterator[tuple[int, int]]:
                 yield begin, end
 
 
-def schedules(graph: Graph, nodes: Sequence[Node], works: Mapping[str, Work]) -> Iterator[Schedule]:
-    """The chain in steps of different numbers of rows."""
+def schedules(graph: Graph, nodes: Sequence[Node], fine: bool) -> Iterator[Schedule]:
+    """The chain in steps of different numbers of rows, with calls of multiples of rows that kernels like.
+
+    fine: those too whose calls compute so few positions that they take much longer.
+    """
+    like = {node.name for node in nodes if len(graph.tensors[node.name].shape) == 2 and graph.macs(node)}
     rows = max(rows_in(graph, node.name) for node in nodes)
-    for size in ROWS:
-        if size < rows:
-            found = schedule(graph, nodes, -(-rows // size), works)
-            if found is None:
-                return
-            yield found
-
-
-def measured(
-    graph: Graph, nodes: Sequence[Node], begin: int, part: Part, scratch: Mapping[str, int], cost: float
-) -> Piece:
-    """A part with the most bytes that are alive during it."""
-    length = 1 if isinstance(part, Node) else len(part.nodes)
-    found = share(graph, [*nodes[:begin], part, *nodes[begin + length :]], scratch)
-    return Piece(part, found.peak(begin), cost)
+    for quantum in QUANTA if like else QUANTA[:1]:
+        for size in ROWS:
+            few = like and (quantum == 1 or size < FEW)
+            if quantum <= size < rows and (fine or not few):
+                found = schedule(graph, nodes, -(-rows // size), dict.fromkeys(like, quantum))
+                if found is None:
+                    return
+                yield found

@@ -38,7 +38,7 @@ class Work:
 
 
 PLAIN = Work()
-NO_WORK: Mapping[str, Work] = MappingProxyType({})
+NO_QUANTA: Mapping[str, int] = MappingProxyType({})
 
 
 @dataclass(frozen=True)
@@ -136,22 +136,19 @@ class Schedule:
         own = {node.name for node in self.nodes}
         return tuple(dict.fromkeys(s for node in self.nodes for s in node.inputs if s not in own))
 
-    def cost(self, works: Mapping[str, Work], call: float = 0.0) -> float:
-        """What the strips cost beyond the whole layers, in multiply-accumulates; `call`: of a call."""
-        total = 0.0
-        for node in self.nodes:
-            work, rows = works.get(node.name, PLAIN), rows_in(self.graph, node.name)
-            macs = self.graph.macs(node) / rows
-            lengths = [s.strips[node.name].rows for s in self.steps if node.name in s.strips]
-            total += macs * (sum(work.rows(b - a) for a, b in lengths) - work.rows(rows))
-            total += call * (len(lengths) - 1)
-        return total
+    def lengths(self, name: str) -> list[Range]:
+        """The rows of a layer's calls; of a running maximum it is the rows that it reads."""
+        strips = [step.strips[name] for step in self.steps if name in step.strips]
+        return [s.sources[0] if name in self.accumulated else s.rows for s in strips]
 
 
 def schedule(
-    graph: Graph, nodes: Sequence[Node], steps: int, works: Mapping[str, Work] = NO_WORK
+    graph: Graph, nodes: Sequence[Node], steps: int, quanta: Mapping[str, int] = NO_QUANTA
 ) -> Schedule | None:
-    """The chain of `nodes`, neighbours in the order of execution, in so many steps; None where it has none."""
+    """The chain of `nodes`, neighbours in the order of execution, in so many steps; None where it has none.
+
+    quanta: of how many rows calls are multiples, the last of a layer excepted.
+    """
     made = {node.name: node for node in nodes}
     readers = {name: [n for n in graph.consumers(name)] for name in made}
     own = {name: [n for n in readers[name] if n.name in made] for name in made}
@@ -190,7 +187,7 @@ def schedule(
             for reader in own[name]:
                 if reader.name not in running and goal[reader.name] > done[reader.name]:
                     need = max(need, looks[reader.name].rows((0, goal[reader.name]), extent[name])[1])
-            quantum = works.get(name, PLAIN).quantum
+            quantum = quanta.get(name, 1)
             goal[name] = max(done[name], min(-(-need // quantum) * quantum, extent[name]))
         advancing = [node for node in nodes if goal[node.name] > done[node.name]]
         moves: dict[str, tuple[int, int, int]] = {}
@@ -211,7 +208,8 @@ def schedule(
                 sources = tuple(looks[name].rows(out, rows_in(graph, s)) for s in node.inputs)
                 strips[name] = Strip(node, out, sources)
                 done[name] = goal[name]
-        turns.append(Step(dict(base), moves, strips))
+        if strips:
+            turns.append(Step(dict(base), moves, strips))
         lasting |= {name for name in made if name not in outside and kept(name) < done[name]}
     inside = frozenset(made.keys() - outside)
     return Schedule(graph, tuple(nodes), tuple(turns), inside, inside - lasting, frozenset(running))
@@ -325,8 +323,8 @@ def can_take_over(schedule: Schedule, output: str, inputs: Collection[str]) -> b
                 in_place = index in strip.node.op.in_place() and strip.node.inputs.count(source) == 1
                 if first < written:
                     return False
-                same = in_place and strip.rows[0] * size == first
-                if name == output and strip.rows[1] * size > first and not same:
+                starts_there = in_place and strip.rows[0] * size == first
+                if name == output and strip.rows[1] * size > first and not starts_there:
                     return False
             if name == output:
                 written = strip.rows[1] * size

@@ -2,7 +2,7 @@
 
 Activations: ``real = scale * (q - zero_point)``, of 8 bits with any zero point or of 16 bits, symmetric. Weights:
 8 bits, symmetric (-127 to 127), a scale for each filter. Biases: 32 or 64 bits at the scale of the accumulator.
-Ranges are the least and largest values over the calibration data, 0 included.
+Ranges are the least and largest values over the calibration data, 0 included, or narrower ones.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ import numpy as np
 
 from ...errors import UserError
 from ..affine_math import round_half_away
-from ..formats import Affine, Array
+from ..formats import TINY, Affine, Array, affine_for
 from ..graph import Graph, Node, TensorType
 from ..ops.affine import (
     LARGEST_WEIGHT,
@@ -30,14 +30,10 @@ from ..ops.copy import Concat, Pad, Reshape
 from ..ops.dense import Dense
 from ..ops.pool import AvgPool, MaxPool
 from ..ops.softmax import Softmax
-from .calibration import extremes
+from .calibration import check_method, cut_anywhere, extremes, histograms
 
 LARGEST_BIAS = 1 << 30
 """Half of what 32 bits hold; in 64 bits more would make the multiplier of the output too small for its shift."""
-
-TINY = float(np.finfo(np.float32).tiny)
-SMALLEST_RANGE = TINY * 2**17
-"""What is narrower counts as a tensor of zeros: its scale would be no normal float32 number."""
 
 
 @dataclass(frozen=True)
@@ -50,13 +46,18 @@ class AffineChosen:
 
 @dataclass(frozen=True)
 class AffineScheme:
-    """bits: of the activations, 8 or 16; weights always have 8."""
+    """bits: of the activations, 8 or 16; weights always have 8. calibration, percentile: where ranges of
+    activations end (`calibration.cut_anywhere`).
+    """
 
     bits: int
+    calibration: str = "minmax"
+    percentile: float = 99.99
 
     def __post_init__(self) -> None:
         if self.bits not in (8, 16):
             raise UserError("quantization", f"affine activations of {self.bits} bits", "choose 8 or 16")
+        check_method(self.calibration, self.percentile)
 
 
 def quantize(graph: Graph, calibration: Sequence[Array], scheme: AffineScheme) -> Graph:
@@ -64,7 +65,21 @@ def quantize(graph: Graph, calibration: Sequence[Array], scheme: AffineScheme) -
 
     Raises UserError naming the layer that affine integers cannot compute.
     """
-    return with_formats(graph, choose_formats(graph, extremes(graph, calibration), scheme.bits))
+    return with_formats(graph, choose_formats(graph, ranges(graph, calibration, scheme), scheme.bits))
+
+
+def ranges(
+    graph: Graph, calibration: Sequence[Array], scheme: AffineScheme
+) -> Mapping[str, tuple[float, float]]:
+    """The range that the format of each tensor must hold."""
+    spans = extremes(graph, calibration)
+    if scheme.calibration == "minmax":
+        return spans
+    maxima = {name: max(-low, high) for name, (low, high) in spans.items()}
+    return {
+        name: cut_anywhere(histogram, spans[name], scheme.calibration, scheme.bits, scheme.percentile)
+        for name, histogram in histograms(graph, calibration, maxima).items()
+    }
 
 
 def with_formats(
@@ -121,25 +136,15 @@ def weight_scales(wanted: Array, bias: Array, source: float) -> Array:
     return np.where(scales < TINY, 1.0, scales).astype(np.float32)  # weights and bias 0: any will do
 
 
-def affine_for(low: float, high: float, bits: int) -> Affine:
-    """The format that holds `low` to `high` and, exactly, 0; for a tensor of zeros -1 to 1."""
-    low, high = min(low, 0.0), max(high, 0.0)
-    if high - low < SMALLEST_RANGE:
-        low, high = -1.0, 1.0
-    if bits == 16:
-        return Affine(16, float(np.float32(max(-low, high) / 32767)))
-    scale = float(np.float32((high - low) / 255))
-    zero_point = int(round_half_away(np.array(-128 - low / scale)))
-    return Affine(8, scale, min(max(zero_point, -128), 127))
-
-
 def choose_formats(graph: Graph, ranges: Mapping[str, tuple[float, float]], bits: int) -> dict[str, Affine]:
     """The format of every tensor; operations that the specification has keep scale and zero point do so."""
     groups = same_formats(graph)
     formats = {}
     for group in {id(members): members for members in groups.values()}.values():
         fixed = any(isinstance(node.op, Softmax) for node in graph.nodes if node.name in group)
-        low, high = min(ranges[name][0] for name in group), max(ranges[name][1] for name in group)
+        made = [node.name for node in graph.nodes if node.name in group and is_rounded(graph, node)]
+        spans = [ranges[name] for name in (*made, *graph.inputs) if name in group]
+        low, high = min((low for low, _ in spans), default=0.0), max((high for _, high in spans), default=0.0)
         chosen = SOFTMAX_OUTPUT[bits] if fixed else affine_for(low, high, bits)
         formats.update(dict.fromkeys(group, chosen))
     return formats
@@ -156,6 +161,13 @@ def choose(graph: Graph, ranges: Mapping[str, tuple[float, float]], bits: int) -
     return AffineChosen(tensors, weights)
 
 
+def is_rounded(graph: Graph, node: Node) -> bool:
+    """Whether an operation has a range of its own: all but those that pass integers on in their input's format."""
+    if isinstance(node.op, AvgPool):
+        return covers_all(node.op.window, graph.input_shapes(node)[0])
+    return not isinstance(node.op, (MaxPool, Pad, Reshape, Concat))
+
+
 def same_formats(graph: Graph) -> dict[str, set[str]]:
     """For each tensor the tensors, itself among them, that share its scale and zero point.
 
@@ -165,10 +177,7 @@ def same_formats(graph: Graph) -> dict[str, set[str]]:
     groups = {name: {name} for name in graph.tensors}
     given: set[str] = set()
     for node in graph.nodes:
-        keeps = isinstance(node.op, (MaxPool, Pad, Reshape, Concat)) or (
-            isinstance(node.op, AvgPool) and not covers_all(node.op.window, graph.input_shapes(node)[0])
-        )
-        sources = node.inputs if keeps else ()
+        sources = () if is_rounded(graph, node) else node.inputs
         if isinstance(node.op, Concat):
             sources = tuple(source for source in sources if source not in given)
         if isinstance(node.op, Softmax) or any(source in given for source in sources):

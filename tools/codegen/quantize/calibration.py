@@ -1,7 +1,7 @@
 """Ranges of the activations of a float graph over calibration data, and where to cut them.
 
-Scales are powers of two, so a range is one of a few: the largest magnitude rounded up to a power of two, or
-that halved some times. Methods other than "minmax" decide, from a histogram, how many times.
+Methods other than "minmax" decide from a histogram. Scales of fixed point are powers of two, so a range is one of a
+few: the largest magnitude rounded up to a power of two, or that halved some times. Affine ranges end anywhere.
 """
 
 from __future__ import annotations
@@ -12,13 +12,23 @@ from dataclasses import dataclass
 import numpy as np
 
 from ...errors import UserError
-from ..formats import Array, Fixed, fixed_for, integer_bits
+from ..formats import Affine, Array, Fixed, affine_for, fixed_for, integer_bits
 from ..graph import Graph
 from ..reference import check_shapes, execute
 
 METHODS = ("minmax", "percentile", "mse", "kl")
 BINS = 4096  # on each side of 0
 LARGEST_CUT = 8  # times that a range may be halved
+LARGEST_SHARE = 0.05  # of the values other than 0 that "kl" may cut
+CUTS = 64  # magnitudes, evenly spaced, at which an affine range may end
+
+
+def check_method(method: str, percentile: float) -> None:
+    """Raise UserError unless there is such a method."""
+    if method not in METHODS:
+        raise UserError("calibration", f"{method!r} is unknown", f"choose from {', '.join(METHODS)}")
+    if not 0 < percentile <= 100:
+        raise UserError("quantization", f"a percentile of {percentile:g}", "choose one above 0, up to 100")
 
 
 def spread(total: int, count: int | None) -> Array:
@@ -120,17 +130,49 @@ def cut(
     if not histogram.counts.any():
         return 0.0
     if method == "percentile":
-        wanted = percentile / 100 * (histogram.zeros + histogram.counts.sum())
-        index = int(np.searchsorted(histogram.zeros + histogram.magnitudes.cumsum(), wanted))
-        return (min(index, BINS - 1) + 0.5) * histogram.width
+        return (_bin_of(histogram, percentile) + 0.5) * histogram.width
     costs = [
         mean_square_error(histogram, fixed_for(peak, bits, unsigned))
         if method == "mse"
-        else divergence(histogram, halvings, 1 << (bits - (not unsigned)))
+        else divergence(histogram, BINS >> halvings, 1 << (bits - (not unsigned)))
         for halvings in range(LARGEST_CUT + 1)
         for peak in [_peak(histogram, halvings)]
     ]
     return _peak(histogram, int(np.argmin(costs)))
+
+
+def cut_anywhere(
+    histogram: Histogram, span: tuple[float, float], method: str, bits: int, percentile: float
+) -> tuple[float, float]:
+    """Ends of an affine range of `bits` bits inside `span`, the least and largest value, as `cut` chooses them.
+
+    Both ends are cut at the same magnitude, which one of the two may not reach.
+    """
+    used = np.flatnonzero(histogram.magnitudes)
+    if not used.size:
+        return span
+    largest = int(used[-1]) + 1  # bins
+
+    def within(bins: int) -> tuple[float, float]:
+        return max(span[0], -bins * histogram.width), min(span[1], bins * histogram.width)
+
+    if method == "percentile":
+        return within(min(_bin_of(histogram, percentile) + 1, largest))
+    candidates = sorted({-(-largest * share // CUTS) for share in range(1, CUTS + 1)}, reverse=True)
+    costs = []
+    for bins in candidates:
+        fmt = affine_for(*within(bins), bits)
+        levels = round(bins * histogram.width / fmt.scale)
+        costs.append(
+            mean_square_error(histogram, fmt) if method == "mse" else divergence(histogram, bins, levels)
+        )
+    return within(candidates[int(np.argmin(costs))])
+
+
+def _bin_of(histogram: Histogram, percentile: float) -> int:
+    """The bin of magnitudes up to which so many per cent of all values are."""
+    wanted = percentile / 100 * (histogram.zeros + histogram.counts.sum())
+    return min(int(np.searchsorted(histogram.zeros + histogram.magnitudes.cumsum(), wanted)), BINS - 1)
 
 
 def _peak(histogram: Histogram, halvings: int) -> float:
@@ -138,7 +180,7 @@ def _peak(histogram: Histogram, halvings: int) -> float:
     return float(np.ldexp(0.75, histogram.exponent - halvings))
 
 
-def mean_square_error(histogram: Histogram, fmt: Fixed) -> float:
+def mean_square_error(histogram: Histogram, fmt: Fixed | Affine) -> float:
     """Sum of squared errors over the values; inside a bin wider than a step, values are evenly spread."""
     centers = histogram.centers
     errors = (centers - fmt.dequantize(fmt.quantize(centers))) ** 2
@@ -149,22 +191,25 @@ def mean_square_error(histogram: Histogram, fmt: Fixed) -> float:
     return float((histogram.counts * errors).sum())
 
 
-def divergence(histogram: Histogram, halvings: int, levels: int) -> float:
+def divergence(histogram: Histogram, bins: int, levels: int) -> float:
     """Kullback-Leibler divergence, in nats, of the magnitudes in `levels` levels from the clipped magnitudes.
 
-    What lies above ``2**(exponent - halvings)`` counts in the last bin of the clipped distribution and nowhere
-    in the quantized one. Infinite where a level would be narrower than a bin after clipping.
+    What lies above the first `bins` bins counts in the last of them in the clipped distribution and nowhere in the
+    quantized one. Where levels are narrower than bins: infinite, or 0 where nothing is clipped.
     """
-    bins = BINS >> halvings
-    if bins < levels:
-        return 0.0 if halvings == 0 else np.inf
     counts = histogram.magnitudes.astype(np.float64)
+    beyond = counts[bins:].sum()
+    if beyond > LARGEST_SHARE * counts.sum():
+        return np.inf  # the last bin of both would hold nearly all, and they would look alike
+    if bins < levels:
+        return np.inf if beyond else 0.0
     inside, clipped = counts[:bins], counts[:bins].copy()
-    clipped[-1] += counts[bins:].sum()
-    groups = inside.reshape(levels, -1)
-    used = groups > 0
-    share = groups.sum(axis=1, keepdims=True) / np.maximum(used.sum(axis=1, keepdims=True), 1)
-    spread = (share * used).ravel()
+    clipped[-1] += beyond
+    starts = np.arange(levels) * bins // levels
+    widths = np.diff(starts, append=bins)
+    used = inside > 0
+    share = np.add.reduceat(inside, starts) / np.maximum(np.add.reduceat(used.astype(np.int64), starts), 1)
+    spread = np.repeat(share, widths) * used
     if not spread.any():
         return np.inf
     p, q = clipped / clipped.sum(), np.maximum(spread / spread.sum(), 1e-12)

@@ -17,9 +17,9 @@ from ..formats import Array, Fixed, FixedWeights, fixed_for
 from ..graph import Graph, Node, TensorType
 from ..ops.base import NONE, Activation, FixedFormats, FloatOp
 from ..requant import Rounding
-from .bias_correction import BiasCorrection
-from .calibration import METHODS, calibrate, cut, histograms
+from .calibration import calibrate, check_method, cut, histograms
 from .equalization import equalize
+from .layerwise import Layerwise
 
 LARGEST_SHIFT = 31
 SCALES = ("network", "layer", "filter")
@@ -41,8 +41,9 @@ class FixedPoint:
     all; "layer" one for each tensor; "filter" one for each filter's weights too. frac: forced fraction bits of
     the network-wide format (Q7.9 is bits=16, frac=9). unsigned: outputs of ReLU without a sign bit, where all
     that read them can. packed: weights of other widths than 8 and 16 bits are packed in flash. calibration,
-    percentile: where activations are cut (`calibration.cut`); weight_calibration: "minmax" or "mse". layers:
-    widths of single layers, by name; a layer's activations are its output.
+    percentile: where activations are cut (`calibration.cut`); weight_calibration: "minmax" or "mse". adaptive:
+    weights are rounded together (quantize/adaptive.py); weight_rounding is to the nearest then. layers: widths
+    of single layers, by name; a layer's activations are its output.
     """
 
     bits: int
@@ -58,6 +59,7 @@ class FixedPoint:
     weight_calibration: str = "minmax"
     bias_correction: bool = False
     equalization: bool = False
+    adaptive: bool = False
     layers: Mapping[str, Widths] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
@@ -75,13 +77,11 @@ class FixedPoint:
                 )
         for what, word, known in (
             ("scale", self.scale, SCALES),
-            ("calibration", self.calibration, METHODS),
             ("weights_calibration", self.weight_calibration, ("minmax", "mse")),
         ):
             if word not in known:
                 raise UserError(what, f"{word!r} is unknown", f"choose from {', '.join(known)}")
-        if not 0 < self.percentile <= 100:
-            raise UserError(where, f"a percentile of {self.percentile:g}", "choose one above 0, up to 100")
+        check_method(self.calibration, self.percentile)
         if self.frac is not None and self.scale != "network":
             raise UserError(
                 where, f"frac = {self.frac} is given with scale = {self.scale!r}", 'set scale = "network"'
@@ -94,6 +94,8 @@ class FixedPoint:
                 "a scale for the network has one format for all tensors",
                 'set scale = "layer" or "filter"',
             )
+        if self.adaptive and self.weight_rounding is not Rounding.NEAREST:
+            raise UserError(where, "adaptive rounding of weights with another rounding", "choose one")
         if self.unsigned and self.rounding is Rounding.TRUNC:
             raise UserError(
                 where, "unsigned outputs cannot be rounded toward zero", "round to nearest or floor"
@@ -137,20 +139,23 @@ def quantize_nodes(graph: Graph, calibration: Sequence[Array], scheme: FixedPoin
     """`quantize` for a graph that `prepare` has made."""
     check_layers(graph, scheme)
     chosen = choose_formats(graph, ranges(graph, calibration, scheme), scheme)
-    start = BiasCorrection.start
-    correction = start(graph, calibration, chosen.tensors) if scheme.bias_correction else None
-    return _integers(graph, chosen, scheme, correction)
+    layerwise = None
+    if scheme.adaptive or scheme.bias_correction:
+        layerwise = Layerwise.start(
+            graph, calibration, chosen.tensors, scheme.adaptive, scheme.bias_correction
+        )
+    return _integers(graph, chosen, scheme, layerwise)
 
 
-def _integers(graph: Graph, chosen: Chosen, scheme: FixedPoint, correction: BiasCorrection | None) -> Graph:
+def _integers(graph: Graph, chosen: Chosen, scheme: FixedPoint, layerwise: Layerwise | None) -> Graph:
     formats = chosen.tensors
     inputs = {name: TensorType(graph.tensors[name].shape, formats[name]) for name in graph.inputs}
     nodes = []
     for node in graph.nodes:
         weights = chosen.weights.get(node.name)
         op = node.op
-        if correction is not None:
-            op = correction.corrected(op, node.inputs[0], weights, scheme.weight_rounding)
+        if layerwise is not None:
+            op = layerwise.adjusted(op, node.inputs[0], weights, scheme.weight_rounding)
         assert isinstance(op, FloatOp)
         sources = tuple(formats[source] for source in node.inputs)
         layer = FixedFormats(sources, formats[node.name], weights, scheme.weight_rounding, scheme.rounding)
@@ -158,8 +163,8 @@ def _integers(graph: Graph, chosen: Chosen, scheme: FixedPoint, correction: Bias
             fixed = Node(node.name, op.to_fixed(layer, graph.input_shapes(node)), node.inputs)
         except ValueError as error:
             raise unrepresentable(graph, node, error) from None
-        if correction is not None:
-            correction.run(fixed)
+        if layerwise is not None:
+            layerwise.run(fixed)
         nodes.append(fixed)
     return Graph.build(graph.name, inputs, nodes, graph.outputs, formats)
 

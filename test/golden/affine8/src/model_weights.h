@@ -4,15 +4,15 @@
 
 #include <stdint.h>
 
-extern const int8_t model_w_first_kernel[30]; /* first kernel [F=5][KH][KW][C/G] */
-extern const int32_t model_w_first_bias[5]; /* first bias [F] */
 extern const int32_t model_w_first_multipliers[5]; /* first multipliers [F] */
 extern const int8_t model_w_first_shifts[5]; /* first shifts [F] */
-extern const int8_t model_w_second_kernel[60]; /* second kernel [F=3][KH][KW][C/G] */
-extern const int32_t model_w_second_bias[3]; /* second bias [F] */
+extern const uint32_t model_w_first_kernel[12]; /* first kernel for simd, F=5 */
+extern const int32_t model_w_first_bias[5]; /* first bias [F] */
 extern const int32_t model_w_second_multipliers[3]; /* second multipliers [F] */
 extern const int8_t model_w_second_shifts[3]; /* second shifts [F] */
-extern const int8_t model_w_scores_kernel[6]; /* scores kernel [F=2][C=3] */
+extern const uint32_t model_w_second_kernel[20]; /* second kernel for simd, F=3 */
+extern const int32_t model_w_second_bias[3]; /* second bias [F] */
+extern const uint32_t model_w_scores_kernel[2]; /* scores kernel for simd, F=2 */
 extern const int32_t model_w_scores_bias[2]; /* scores bias [F] */
 extern const int32_t model_w_scores_multipliers[2]; /* scores multipliers [F] */
 extern const int8_t model_w_scores_shifts[2]; /* scores shifts [F] */
