@@ -37,8 +37,8 @@ GROUPS = (1, 2, 3, 4, 8)
 # The rule, by the bytes of an element: below these the transforms cost more than they save,
 WINO_POSITIONS = 8
 WINO_CHANNELS = {1: 9, 2: 12, 4: 6}
-# and larger blocks gain less than 5 % and take more memory.
-WINO_GROUPS = {1: 2, 2: 4, 4: 3}
+# and larger blocks do not pay for their memory.
+WINO_GROUPS = {1: 8, 2: 4, 4: 3}
 
 
 @dataclass(frozen=True)
