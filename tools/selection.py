@@ -21,7 +21,7 @@ from .codegen.choose import PORTABLE, Choice, Optimize, candidates, choose
 from .codegen.graph import Graph
 from .codegen.kernels import kernel_table
 from .codegen.lower import lower
-from .codegen.pipeline import plan_memory
+from .codegen.pipeline import decide, plan_memory
 from .codegen.plan import MemoryPlan
 from .errors import UserError
 from .files import key_of
@@ -306,6 +306,7 @@ def _pick(
         memory = planned(graph, choices, goal, point.arena_limit)
         return costs.of_image(lower(graph, memory, kernel_table(), choices=choices))
 
+    others: list[tuple[Point, Figures]] = []
     limits = goal.limits.given()
     if goal.optimize in ("speed", "size") and not limits:
         # The arena decides only between equals: the scratch memory tells enough of it.
@@ -320,6 +321,8 @@ def _pick(
     if goal.limits.ram_bytes is not None:
         room = max(goal.limits.ram_bytes - rest.ram, 1) // 8 * 8
         points = [*points, *reachable(options, arena_of(room), room)]
+        point = together(graph, goal, options, room)
+        others = [(point, image(point))]
     for _ in range(MOST_IMAGES):
         whole = {
             replace(
@@ -334,7 +337,7 @@ def _pick(
         best = in_order(goal, good)[0]
         found = image(best)
         if not exceeded(found.cycles, found.rom, found.ram, goal):
-            return whole[best], found
+            return better(goal, (whole[best], found), *others)
         if limit:
             break
         rest = Figures(
@@ -344,6 +347,32 @@ def _pick(
             0,
         )
     raise too_tight(limit or exceeded(found.cycles, found.rom, found.ram, goal)[0], found, goal)
+
+
+def together(graph: Graph, goal: Goal, options: Mapping[str, Sequence[Option]], room: int) -> Point:
+    """Kernels and chains by rows chosen in one by the memory plan, for an arena of `room` bytes.
+
+    It knows what strips cost, which the sums of whole layers do not; tables and code it does not know.
+    """
+    measured = {name: [option for option in found if option.cost] for name, found in options.items()}
+    kernels = {name: [option.choice for option in found] for name, found in measured.items()}
+    cycles = {
+        (name, option.choice): float(option.cost.cycles)
+        for name, found in measured.items()
+        for option in found
+        if option.cost is not None
+    }
+    memory, choices = decide(graph, kernels, goal.optimize, room, cycles)
+    picked = {name: choices.get(name, PORTABLE) for name in kernels}
+    total = sum(cycles[name, choice] for name, choice in picked.items())
+    return Point(round(total), 0, memory.arena_bytes, tuple(picked.items()), room)
+
+
+def better(goal: Goal, first: tuple[Point, Figures], *others: tuple[Point, Figures]) -> tuple[Point, Figures]:
+    """Of images that were built the best for the goal, of those that keep within its limits; the first one does."""
+    good = [first, *(o for o in others if not exceeded(o[1].cycles, o[1].rom, o[1].ram, goal))]
+    points = [replace(p, cycles=f.cycles, rom=f.rom, arena=f.ram) for p, f in good]
+    return good[points.index(in_order(goal, points)[0])]
 
 
 def largest_scratch(choices: Mapping[str, Choice]) -> int:
