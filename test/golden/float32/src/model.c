@@ -46,12 +46,12 @@ void model_run_observed(model_arena_t *arena, nn_observer_t after_layer, void *c
         after_layer(context, 1u, arena->f32 + 0u, 80u);
     }
     /* 2 second: conv 4 5->3; pool 4x5 float32 -> 1x3 float32 */
-    nn_conv_f32_simd(arena->f32 + 0u, model_w_second_kernel, model_w_second_bias, &model_second_shape, &model_second_out, arena->f32 + 40u);
+    nn_conv_f32_simd(arena->f32 + 0u, model_w_second_kernel, model_w_second_bias, &model_second_shape, &model_second_out, arena->f32 + 20u);
     if (after_layer != NULL) {
-        after_layer(context, 2u, arena->f32 + 40u, 12u);
+        after_layer(context, 2u, arena->f32 + 20u, 12u);
     }
     /* 3 scores: dense 3->2; second_flat 3 float32 -> 2 float32 */
-    nn_conv_f32_simd(arena->f32 + 40u, model_w_scores_kernel, model_w_scores_bias, &model_scores_shape, &model_second_out, arena->f32 + 0u);
+    nn_conv_f32_simd(arena->f32 + 20u, model_w_scores_kernel, model_w_scores_bias, &model_scores_shape, &model_second_out, arena->f32 + 0u);
     if (after_layer != NULL) {
         after_layer(context, 3u, arena->f32 + 0u, 8u);
     }

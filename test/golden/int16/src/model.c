@@ -48,12 +48,12 @@ void model_run_observed(model_arena_t *arena, nn_observer_t after_layer, void *c
         after_layer(context, 1u, arena->q16 + 0u, 40u);
     }
     /* 2 second: conv 4 5->3, w Q3.13; pool 4x5 Q5.11 -> 1x3 Q6.10; |accumulator| <= 4022958074 < 2^63 */
-    nn_conv_q16_wide(arena->q16 + 0u, model_w_second_kernel, model_w_second_bias, &model_second_shape, &model_second_out, arena->q16 + 40u);
+    nn_conv_q16_wide(arena->q16 + 0u, model_w_second_kernel, model_w_second_bias, &model_second_shape, &model_second_out, arena->q16 + 20u);
     if (after_layer != NULL) {
-        after_layer(context, 2u, arena->q16 + 40u, 6u);
+        after_layer(context, 2u, arena->q16 + 20u, 6u);
     }
     /* 3 scores: dense 3->2, w Q3.13; second_flat 3 Q6.10 -> 2 Q6.10; |accumulator| <= 1088222695 < 2^31 */
-    nn_conv_q16_simd(arena->q16 + 40u, model_w_scores_kernel, model_w_scores_bias, &model_scores_shape, &model_scores_out, arena->words + 0u, arena->q16 + 8u);
+    nn_conv_q16_simd(arena->q16 + 20u, model_w_scores_kernel, model_w_scores_bias, &model_scores_shape, &model_scores_out, arena->words + 0u, arena->q16 + 8u);
     if (after_layer != NULL) {
         after_layer(context, 3u, arena->q16 + 8u, 4u);
     }
