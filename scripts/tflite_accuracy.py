@@ -2,8 +2,8 @@
 
     python scripts/tflite_accuracy.py experiments/uci_har.toml
 
-Both take ranges from the same training vectors. TensorFlow Lite: its converter, all integers, run by its reference
-kernels. "same class": test vectors that keep the float32 model's answer.
+Both take ranges from the same training vectors. TensorFlow Lite: its converter, all integers, run by its interpreter as
+it comes. "same class": test vectors that keep the float32 model's answer.
 """
 
 from __future__ import annotations
@@ -22,13 +22,15 @@ from microai.codegen.formats import Affine, Array
 from microai.codegen.frontends import import_model
 from microai.codegen.passes import simplify
 from microai.codegen.pipeline import quantize, scheme_for
+from microai.codegen.quantize.calibration import spread
 from microai.codegen.reference import outputs, stored
 from microai.deploy import prepare_experiment
-from microai.evaluate import spread
 from microai.report.runs import Accuracies
 from microai.report.terminal import print_runs
 from microai.train.backend import keras
 from rich.console import Console
+
+BATCH = 64
 
 
 def tflite_scores(model: Any, calibration: Array, x: Array, bits: int) -> Array:
@@ -40,19 +42,19 @@ def tflite_scores(model: Any, calibration: Array, x: Array, bits: int) -> Array:
     wide = sets.EXPERIMENTAL_TFLITE_BUILTINS_ACTIVATIONS_INT16_WEIGHTS_INT8
     converter.target_spec.supported_ops = [wide if bits == 16 else sets.TFLITE_BUILTINS_INT8]
     converter.inference_input_type = converter.inference_output_type = tf.int16 if bits == 16 else tf.int8
-    interpreter = tf.lite.Interpreter(
-        model_content=converter.convert(),
-        experimental_op_resolver_type=tf.lite.experimental.OpResolverType.BUILTIN_REF,
-    )
-    interpreter.allocate_tensors()
+    interpreter = tf.lite.Interpreter(model_content=converter.convert())
     (source,), (target,) = interpreter.get_input_details(), interpreter.get_output_details()
     scale, zero_point = source["quantization"]
+    integers = Affine(bits, float(np.float32(scale)), int(zero_point)).quantize(x)
     scores = []
-    for vector in Affine(bits, float(np.float32(scale)), int(zero_point)).quantize(x):
-        interpreter.set_tensor(source["index"], vector[np.newaxis])
+    for start in range(0, len(x), BATCH):
+        batch = integers[start : start + BATCH]
+        interpreter.resize_tensor_input(source["index"], batch.shape)
+        interpreter.allocate_tensors()
+        interpreter.set_tensor(source["index"], batch)
         interpreter.invoke()
-        scores.append(interpreter.get_tensor(target["index"]).ravel())
-    return np.array(scores)
+        scores.append(interpreter.get_tensor(target["index"]).reshape(len(batch), -1))
+    return np.concatenate(scores)
 
 
 def main(

@@ -10,6 +10,7 @@ from rich.table import Table
 
 from .codegen import reference
 from .codegen.compare import accuracy, agreement
+from .codegen.formats import Array
 from .codegen.quantize.calibration import spread
 from .codegen.quantize.fixed_point import FixedPoint, prepare
 from .deploy import Variant, calibration_of, compile_variant, scheme_of, tuned_of
@@ -30,9 +31,12 @@ def compare_types(
     table = Table(title=f"{experiment.bench.name}: accuracy of the reference in %, {len(x)} test vectors")
     columns(table, ["model", "type"], ["float", "type", "same class", "weights bytes"])
     rows = []
+    real: dict[Path, Array] = {}
     for item in items:
         compiled = compile_variant(experiment, prepared, item)
-        (exact, *_) = reference.outputs(compiled.simplified, [x])
+        if item.model.path not in real:  # of all types of a model the same
+            (real[item.model.path], *_) = reference.outputs(compiled.simplified, [x])
+        exact = real[item.model.path]
         graph = compiled.quantized
         (found, *_) = reference.outputs(graph, reference.stored(graph, [x]))
         row = Accuracies(
