@@ -346,7 +346,13 @@ def _pick(
             rest.ram + max(found.ram - best.arena, 0),
             0,
         )
-    raise too_tight(limit or exceeded(found.cycles, found.rom, found.ram, goal)[0], found, goal)
+    for other in others:
+        if not exceeded(other[1].cycles, other[1].rom, other[1].ram, goal):
+            return other
+    name = limit or exceeded(found.cycles, found.rom, found.ram, goal)[0]
+    images = [found, *(figures for _, figures in others)]
+    nearest = min(images, key=lambda f: figure(name, f.cycles, f.rom, f.ram, goal.clock_hz))
+    raise too_tight(name, nearest, goal)
 
 
 def together(graph: Graph, goal: Goal, options: Mapping[str, Sequence[Option]], room: int) -> Point:

@@ -159,7 +159,7 @@ def test_overrides(tmp_path: Path, override: str, value: Any) -> None:
         ("quantization.int8.percentile=0.0", "quantization.int8.percentile", "expected greater than 0"),
         ('quantization.int8.calibration="max"', "quantization.int8.calibration", "expected 'minmax'"),
         ("deploy.compress=true", "deploy.compress", "unknown key"),
-        ("deploy.optimize=true", "deploy.optimize", "expected 'speed' or 'size'"),
+        ("deploy.optimize=true", "deploy.optimize", "expected 'speed', 'size', 'ram' or 'balanced'"),
         ("deploy.optimise=true", "deploy.optimise", "unknown key"),
         ("experimenttracking.kind=1", "experimenttracking", "unknown key"),
         ("dataset.params.path=1", "dataset.params.path", "unknown key"),

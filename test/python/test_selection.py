@@ -283,7 +283,7 @@ def test_choices_are_repeatable_and_keep_their_limits(folder: Path) -> None:
         select(graph, goal("speed", ram_bytes=100), costs)
     nearest = int(str(told.value).split()[-2])
     reached = select(graph, goal("speed", ram_bytes=nearest), costs).figures
-    assert reached is not None and reached.ram == nearest
+    assert reached is not None and reached.ram <= nearest
 
 
 def total(selection: Selection) -> int:

@@ -115,7 +115,7 @@ def test_host_c_equals_reference(
 ) -> None:
     """Bit for bit in integers, 1e-5 of the largest value in float32, whatever the arena held before."""
     monkeypatch.setattr(choose, "WINO_POSITIONS", 1)  # these graphs are small
-    monkeypatch.setattr(choose, "WINO_CHANNELS", 1)
+    monkeypatch.setattr(choose, "WINO_CHANNELS", dict.fromkeys((1, 2, 4), 1))
     compare_with_reference(graph, name, optimize, seed, fill, tmp_path_factory)
 
 
@@ -135,7 +135,7 @@ def test_chains_by_rows_equal_reference(
     fill: int,
 ) -> None:
     """Graphs with enough rows to be computed a few at a time."""
-    monkeypatch.setattr(choose, "WINO_CHANNELS", 1)
+    monkeypatch.setattr(choose, "WINO_CHANNELS", dict.fromkeys((1, 2, 4), 1))
     monkeypatch.setattr(search, "FREE", 10.0)  # these graphs are small: calls count
     compare_with_reference(graph, name, optimize, seed, fill, tmp_path_factory)
 
