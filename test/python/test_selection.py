@@ -347,7 +347,7 @@ def test_the_command_without_training(tmp_path: Path, capsys: pytest.CaptureFixt
     assert not end.value.code
     assert "by rule: measure = false" in " ".join(capsys.readouterr().out.split())
     [model] = json.loads((tmp_path / "c.json").read_text(encoding="utf-8"))["models"]
-    assert model["method"] == "rule" and {layer["kernel"] for layer in model["layers"]} > {"wino x2"}
+    assert model["method"] == "rule" and {layer["kernel"] for layer in model["layers"]} > {"wino x8"}
 
 
 # ---- the experiment ----
