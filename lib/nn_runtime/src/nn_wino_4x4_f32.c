@@ -74,8 +74,8 @@
     NN_BOUND(b, bound, condition)                                                                            \
     NN_BOUND(c, bound, condition)                                                                            \
     NN_BOUND(d, bound, condition)                                                                            \
-    NN_BOUND(e, bound, condition) NN_BOUND(f, bound, condition) NN_BOUND(g, bound, condition)                \
-        NN_BOUND(h, bound, condition)
+    NN_BOUND(e, bound, condition)                                                                            \
+    NN_BOUND(f, bound, condition) NN_BOUND(g, bound, condition) NN_BOUND(h, bound, condition)
 #define NN_MINIMUM NN_BOUNDS("s28", "mi", NN_S8, NN_S20)
 #define NN_MAXIMUM NN_BOUNDS("s29", "gt", NN_S8, NN_S20)
 
