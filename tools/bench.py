@@ -365,7 +365,7 @@ def print_bench(console: Console, bench: Bench) -> None:
     for system, source in dict.fromkeys((r.system, r.source) for _, rows in bench.groups for r in rows):
         console.print(f"{system}: {source}")
     for note in bench.notes:
-        console.print(note)
+        console.print(note, markup=False)
 
 
 def as_json(bench: Bench) -> dict[str, Any]:
