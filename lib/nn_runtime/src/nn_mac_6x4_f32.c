@@ -7,17 +7,6 @@
  * multiple of 4. VMLA rounds twice like VMUL and VADD; it takes 3 cycles, but integer instructions behind it
  * none. */
 
-/* One position: s6 s7 = products with s4 or s5; `next` loads the other. */
-#define NN_POSITION(next, x, a, b, c, d)                                                                     \
-    next "vmul.f32 s6, " x ", s0\n"                                                                          \
-         "vmul.f32 s7, " x ", s1\n"                                                                          \
-         "vadd.f32 " a ", " a ", s6\n"                                                                       \
-         "vadd.f32 " b ", " b ", s7\n"                                                                       \
-         "vmul.f32 s6, " x ", s2\n"                                                                          \
-         "vmul.f32 s7, " x ", s3\n"                                                                          \
-         "vadd.f32 " c ", " c ", s6\n"                                                                       \
-         "vadd.f32 " d ", " d ", s7\n"
-
 #define NN_WEIGHTS(w, x)                                                                                     \
     "vldr s0, [r1, #" w "]\n"                                                                                \
     "vldr s1, [r1, #" w "+4]\n"                                                                              \
@@ -28,12 +17,12 @@
 /* One element at all positions, 58 instructions of 4 bytes. */
 #define NN_ELEMENT(w, x)                                                                                     \
     NN_WEIGHTS(w, x)                                                                                         \
-    NN_POSITION("vldr s5, [r4, #" x "]\n", "s4", "s8", "s9", "s10", "s11")                                   \
-    NN_POSITION("vldr s4, [r5, #" x "]\n", "s5", "s12", "s13", "s14", "s15")                                 \
-    NN_POSITION("vldr s5, [r6, #" x "]\n", "s4", "s16", "s17", "s18", "s19")                                 \
-    NN_POSITION("vldr s4, [r7, #" x "]\n", "s5", "s20", "s21", "s22", "s23")                                 \
-    NN_POSITION("vldr s5, [r8, #" x "]\n", "s4", "s24", "s25", "s26", "s27")                                 \
-    NN_POSITION("", "s5", "s28", "s29", "s30", "s31")
+    NN_PRODUCTS("vldr s5, [r4, #" x "]\n", "s4", "s8", "s9", "s10", "s11")                                   \
+    NN_PRODUCTS("vldr s4, [r5, #" x "]\n", "s5", "s12", "s13", "s14", "s15")                                 \
+    NN_PRODUCTS("vldr s5, [r6, #" x "]\n", "s4", "s16", "s17", "s18", "s19")                                 \
+    NN_PRODUCTS("vldr s4, [r7, #" x "]\n", "s5", "s20", "s21", "s22", "s23")                                 \
+    NN_PRODUCTS("vldr s5, [r8, #" x "]\n", "s4", "s24", "s25", "s26", "s27")                                 \
+    NN_PRODUCTS("", "s5", "s28", "s29", "s30", "s31")
 
 __attribute__((naked)) void nn_mac_6x4_f32(__attribute__((unused)) nn_mac_f32 *loop) {
     __asm__("push.w {r4-r11, lr}\n"
@@ -91,10 +80,10 @@ __attribute__((naked)) void nn_mac_6x4_f32(__attribute__((unused)) nn_mac_f32 *l
             "bx r12\n"
             ".balign 4\n"
             "1:\n" NN_ELEMENT("0", "0") NN_ELEMENT("16", "4") NN_ELEMENT("32", "8") NN_WEIGHTS("48", "12")
-                NN_POSITION("vldr s5, [r4, #12]\n", "s4", "s8", "s9", "s10", "s11")
-                    NN_POSITION("vldr s4, [r5, #12]\n", "s5", "s12", "s13", "s14", "s15")
-                        NN_POSITION("vldr s5, [r6, #12]\n", "s4", "s16", "s17", "s18", "s19")
-                            NN_POSITION("vldr s4, [r7, #12]\n", "s5", "s20", "s21", "s22",
+                NN_PRODUCTS("vldr s5, [r4, #12]\n", "s4", "s8", "s9", "s10", "s11")
+                    NN_PRODUCTS("vldr s4, [r5, #12]\n", "s5", "s12", "s13", "s14", "s15")
+                        NN_PRODUCTS("vldr s5, [r6, #12]\n", "s4", "s16", "s17", "s18", "s19")
+                            NN_PRODUCTS("vldr s4, [r7, #12]\n", "s5", "s20", "s21", "s22",
                                         "s23") "vldr s6, [r8, #12]\n"
                                                "vmla.f32 s24, s4, s0\n"
                                                "add.w r0, r0, #16\n"

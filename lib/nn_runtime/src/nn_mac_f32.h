@@ -25,4 +25,16 @@ typedef struct {
 void nn_mac_6x4_f32(nn_mac_f32 *loop);
 void nn_mac_1x4_f32(nn_mac_f32 *loop);
 
+/* Assembly: one element x, s4 or s5, times the weights of four filters, s0..s3, added to their sums a..d; s6
+ * and s7 hold the products, `next` loads the other x. */
+#define NN_PRODUCTS(next, x, a, b, c, d)                                                                     \
+    next "vmul.f32 s6, " x ", s0\n"                                                                          \
+         "vmul.f32 s7, " x ", s1\n"                                                                          \
+         "vadd.f32 " a ", " a ", s6\n"                                                                       \
+         "vadd.f32 " b ", " b ", s7\n"                                                                       \
+         "vmul.f32 s6, " x ", s2\n"                                                                          \
+         "vmul.f32 s7, " x ", s3\n"                                                                          \
+         "vadd.f32 " c ", " c ", s6\n"                                                                       \
+         "vadd.f32 " d ", " d ", s7\n"
+
 #endif

@@ -1,3 +1,4 @@
+#include "nn_mac_f32.h"
 #include "nn_requant.h"
 #include "nn_wino_f32.h"
 
@@ -16,28 +17,17 @@
  *   3   third = m3
  *   4   r = m3 + m4           then y3 without its products */
 
-/* One tile: s6 s7 = products with s4 or s5; `next` loads the other. */
-#define NN_TILE(next, x, a, b, c, d)                                                                         \
-    next "vmul.f32 s6, " x ", s0\n"                                                                          \
-         "vmul.f32 s7, " x ", s1\n"                                                                          \
-         "vadd.f32 " a ", " a ", s6\n"                                                                       \
-         "vadd.f32 " b ", " b ", s7\n"                                                                       \
-         "vmul.f32 s6, " x ", s2\n"                                                                          \
-         "vmul.f32 s7, " x ", s3\n"                                                                          \
-         "vadd.f32 " c ", " c ", s6\n"                                                                       \
-         "vadd.f32 " d ", " d ", s7\n"
-
 #define NN_TILES(at)                                                                                         \
     "vldr s0, [r1, #" at "]\n"                                                                               \
     "vldr s1, [r1, #" at "+4]\n"                                                                             \
     "vldr s2, [r1, #" at "+8]\n"                                                                             \
     "vldr s3, [r1, #" at "+12]\n"                                                                            \
-    "vldr s4, [r0, #" at "]\n" NN_TILE("vldr s5, [r0, #" at "+4]\n", "s4", "s16", "s17", "s18", "s19")       \
-        NN_TILE("vldr s4, [r0, #" at "+8]\n", "s5", "s20", "s21", "s22", "s23")                              \
-            NN_TILE("vldr s5, [r0, #" at "+12]\n", "s4", "s24", "s25", "s26", "s27")
+    "vldr s4, [r0, #" at "]\n" NN_PRODUCTS("vldr s5, [r0, #" at "+4]\n", "s4", "s16", "s17", "s18", "s19")   \
+        NN_PRODUCTS("vldr s4, [r0, #" at "+8]\n", "s5", "s20", "s21", "s22", "s23")                          \
+            NN_PRODUCTS("vldr s5, [r0, #" at "+12]\n", "s4", "s24", "s25", "s26", "s27")
 
 /* One channel, 40 instructions of 4 bytes. */
-#define NN_CHANNEL(at) NN_TILES(at) NN_TILE("", "s5", "s28", "s29", "s30", "s31")
+#define NN_CHANNEL(at) NN_TILES(at) NN_PRODUCTS("", "s5", "s28", "s29", "s30", "s31")
 
 /* Four registers, one for each filter, and operations on them. */
 #define NN_S0 "s0", "s1", "s2", "s3"
