@@ -107,6 +107,7 @@ def build_image(model: Path, board: Board, clock_hz: int, folder: Path) -> Path:
     require("cmake", "cmake")
     check_memory(model, board)
     root = checkout()
+    drop_moved(folder, root)
     configure = [
         "cmake",
         *("-S", str(root), "-B", str(folder.resolve())),
@@ -132,6 +133,17 @@ def build_image(model: Path, board: Board, clock_hz: int, folder: Path) -> Path:
             break
         stack = wanted
     return elf
+
+
+def drop_moved(folder: Path, root: Path) -> None:
+    """Delete a build folder that was configured in another place: CMake refuses it after a checkout was moved."""
+    cache = folder / "CMakeCache.txt"
+    if not cache.is_file():
+        return
+    lines = cache.read_text(encoding="utf-8").splitlines()
+    known = {f"CMAKE_HOME_DIRECTORY:INTERNAL={root}", f"CMAKE_CACHEFILE_DIR:INTERNAL={folder.resolve()}"}
+    if not known <= set(lines):
+        shutil.rmtree(folder)
 
 
 def reserved(elf: Path) -> int | None:

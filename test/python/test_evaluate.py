@@ -67,6 +67,18 @@ def test_a_wrong_weight_is_found_on_host_and_board(tmp_path: Path) -> None:
     assert evaluate_board(good, host, elf, board, x, labels).difference is not None
 
 
+def test_a_build_folder_that_was_moved_is_made_anew(tmp_path: Path) -> None:
+    board = load_board("nucleo_l452re")
+    emit(render(compiled(resnetv1_6(4)).program), tmp_path / "nn_model")
+
+    def build(folder: str) -> Path:
+        return build_image(tmp_path / "nn_model", board, board.default_clock_hz, tmp_path / folder)
+
+    build("here").unlink()
+    (tmp_path / "here").rename(tmp_path / "there")
+    assert build("there").is_file()
+
+
 def test_spread_is_even_and_within() -> None:
     assert spread(10, 5).tolist() == [0, 2, 4, 6, 8]
     assert spread(3, 50).tolist() == [0, 1, 2] == spread(3, None).tolist()
