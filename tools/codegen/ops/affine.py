@@ -19,12 +19,12 @@ from ..formats import Affine, Array, Format
 from ..requant import Rounding
 from ..simd import arrange_simd
 from .add import Add, infer_add
-from .base import NONE, Accumulator, Activation, FloatOp, Op, Requant, Shape, elements, hwc
+from .base import NONE, Accumulator, Activation, FloatOp, Op, Requant, SameShape, Shape, elements, hwc
 from .batchnorm import BatchNorm
 from .conv import Conv, Window, bound_of, conv_shape, convolve, describe_conv, exact_type, lower_simd
-from .copy import Clamp, Concat, Pad, Reshape, infer_concat, infer_pad, infer_reshape, lower_pad, pad_batch
+from .copy import Clamp, Concat, Pad, Reshape, Reshaping, infer_concat, infer_pad, lower_pad, pad_batch
 from .dense import Dense, infer_dense
-from .pool import AvgPool, MaxPool, counts, image, infer_pool, pool_shape, unpadded
+from .pool import AvgPool, IntegerMaxPool, MaxPool, Pooling, counts, image, pool_shape
 from .softmax import Softmax, rows_of
 
 if TYPE_CHECKING:
@@ -332,35 +332,8 @@ def same_format(op: FloatOp, formats: AffineFormats) -> None:
 
 
 @dataclass(frozen=True, eq=False)
-class AffineMaxPool(AffineOp):
-    """Maximum over each window, clamped; input and output have the same scale and zero point."""
-
-    kind = "pool_max"
-    window: Window
-    low: int
-    high: int
-
-    def infer(self, inputs: Sequence[Shape]) -> Shape:
-        return infer_pool(self.window, inputs)
-
-    def run(self, inputs: Sequence[Array]) -> Array:
-        (x,) = inputs
-        largest = self.window.windows(image(x), fill=np.iinfo(x.dtype).min).max(axis=(-2, -1))
-        clamped: Array = np.clip(largest, self.low, self.high)
-        return clamped.reshape(len(x), *self.infer([x.shape[1:]]))
-
-    def in_place(self) -> tuple[int, ...]:
-        return unpadded(self.window)
-
-    def lower(self, call: CallBuilder) -> None:
-        shape = pool_shape(call, self.window)
-        limits = (str(self.low), str(self.high))
-        call.kernel(
-            "pool_max", call.input(0), shape, *limits, call.output(), kind=output_format(call).integers
-        )
-
-    def describe(self) -> str:
-        return self.window.describe(3 if self.window.kernel[0] > 1 else 2)
+class AffineMaxPool(IntegerMaxPool, AffineOp):
+    """Input and output have the same scale and zero point."""
 
 
 @to_affine.register
@@ -370,32 +343,23 @@ def _(op: MaxPool, formats: AffineFormats, weights: None, shapes: Sequence[Shape
 
 
 @dataclass(frozen=True, eq=False)
-class AffineAvgPool(AffineOp):
+class AffineAvgPool(Pooling, AffineOp):
     """Mean over the part of each window inside the input; input and output have the same scale and zero point."""
 
     kind = "pool_avg"
-    window: Window
     low: int
     high: int
-
-    def infer(self, inputs: Sequence[Shape]) -> Shape:
-        return infer_pool(self.window, inputs)
 
     def run(self, inputs: Sequence[Array]) -> Array:
         (x,) = inputs
         sums = self.window.windows(image(x).astype(np.int64)).sum(axis=(-2, -1))
-        y = affine_math.pool_average(sums, counts(self.window, x.shape[1:]), self.low, self.high)
-        return y.reshape(len(x), *self.infer([x.shape[1:]]))
-
-    def in_place(self) -> tuple[int, ...]:
-        return unpadded(self.window)
+        return self.batch(
+            affine_math.pool_average(sums, counts(self.window, x.shape[1:]), self.low, self.high), x
+        )
 
     def lower(self, call: CallBuilder) -> None:
         shape = pool_shape(call, self.window)
         call.kernel("pool_avg", call.input(0), shape, str(self.low), str(self.high), call.output())
-
-    def describe(self) -> str:
-        return self.window.describe(3 if self.window.kernel[0] > 1 else 2)
 
 
 @dataclass(frozen=True, eq=False)
@@ -488,23 +452,16 @@ def lower_copy(
 
 
 @dataclass(frozen=True, eq=False)
-class AffineClamp(AffineOp):
+class AffineClamp(SameShape, AffineOp):
     """A ReLU or other clamp that stands alone, into a scale and zero point of its own."""
 
     kind = "activation"
     zero: int
     requant: AffineRequant
 
-    def infer(self, inputs: Sequence[Shape]) -> Shape:
-        (shape,) = inputs
-        return shape
-
     def run(self, inputs: Sequence[Array]) -> Array:
         (x,) = inputs
         return self.requant(x.astype(np.int64) - self.zero)
-
-    def in_place(self) -> tuple[int, ...]:
-        return (0,)
 
     def lower(self, call: CallBuilder) -> None:
         count = elements(call.output_shape())
@@ -589,24 +546,8 @@ def _(op: Pad, formats: AffineFormats, weights: None, shapes: Sequence[Shape]) -
 
 
 @dataclass(frozen=True, eq=False)
-class AffineReshape(AffineOp):
+class AffineReshape(Reshaping, AffineOp):
     """Another shape for the same integers."""
-
-    kind = "reshape"
-    shape: Shape
-
-    def infer(self, inputs: Sequence[Shape]) -> Shape:
-        return infer_reshape(self.shape, inputs)
-
-    def run(self, inputs: Sequence[Array]) -> Array:
-        (x,) = inputs
-        return x.reshape(len(x), *self.shape)
-
-    def in_place(self) -> tuple[int, ...]:
-        return (0,)
-
-    def lower(self, call: CallBuilder) -> None:
-        call.alias()
 
 
 @to_affine.register
@@ -620,22 +561,15 @@ SOFTMAX_OUTPUT = {8: Affine(8, 1 / 256, -128), 16: Affine(16, 1 / 32768, 0)}
 
 
 @dataclass(frozen=True, eq=False)
-class AffineSoftmax8(AffineOp):
+class AffineSoftmax8(SameShape, AffineOp):
     """Softmax of 8 bits; the arithmetic is `affine_math.softmax_a8`."""
 
     kind = "softmax"
     scale: affine_math.SoftmaxScale
 
-    def infer(self, inputs: Sequence[Shape]) -> Shape:
-        (shape,) = inputs
-        return shape
-
     def run(self, inputs: Sequence[Array]) -> Array:
         (x,) = inputs
         return affine_math.softmax_a8(x, self.scale)
-
-    def in_place(self) -> tuple[int, ...]:
-        return (0,)
 
     def lower(self, call: CallBuilder) -> None:
         parameters = (str(self.scale.multiplier), str(self.scale.left), str(self.scale.smallest))
@@ -643,22 +577,15 @@ class AffineSoftmax8(AffineOp):
 
 
 @dataclass(frozen=True, eq=False)
-class AffineSoftmax16(AffineOp):
+class AffineSoftmax16(SameShape, AffineOp):
     """Softmax of 16 bits; the arithmetic is `affine_math.softmax_a16`."""
 
     kind = "softmax"
     multiplier: Multiplier
 
-    def infer(self, inputs: Sequence[Shape]) -> Shape:
-        (shape,) = inputs
-        return shape
-
     def run(self, inputs: Sequence[Array]) -> Array:
         (x,) = inputs
         return affine_math.softmax_a16(x, self.multiplier)
-
-    def in_place(self) -> tuple[int, ...]:
-        return (0,)
 
     def lower(self, call: CallBuilder) -> None:
         parameters = (str(self.multiplier.multiplier), str(self.multiplier.shift))

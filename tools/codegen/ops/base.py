@@ -213,6 +213,18 @@ class Op(ABC):
 
 
 @dataclass(frozen=True, eq=False)
+class SameShape(Op):
+    """An operation whose output has the shape of its only input and may take over its memory."""
+
+    def infer(self, inputs: Sequence[Shape]) -> Shape:
+        (shape,) = inputs
+        return shape
+
+    def in_place(self) -> tuple[int, ...]:
+        return (0,)
+
+
+@dataclass(frozen=True, eq=False)
 class FloatOp(Op):
     """An operation on real numbers, as a frontend makes it."""
 

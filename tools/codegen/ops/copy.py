@@ -20,7 +20,9 @@ from .base import (
     FixedFormats,
     FixedOp,
     FloatOp,
+    Op,
     Requant,
+    SameShape,
     Shape,
     elements,
     hwc,
@@ -42,7 +44,7 @@ def fixed_copy(activation: Activation, formats: FixedFormats) -> tuple[tuple[Req
 
 
 @dataclass(frozen=True, eq=False)
-class Clamp(FloatOp):
+class Clamp(SameShape, FloatOp):
     """A ReLU or other clamp that stands alone."""
 
     kind = "activation"
@@ -52,16 +54,9 @@ class Clamp(FloatOp):
     def keeps_format(self) -> bool:
         return True
 
-    def infer(self, inputs: Sequence[Shape]) -> Shape:
-        (shape,) = inputs
-        return shape
-
     def run(self, inputs: Sequence[Array]) -> Array:
         (x,) = inputs
         return self.activation.apply(x)
-
-    def in_place(self) -> tuple[int, ...]:
-        return (0,)
 
     def with_activation(self, activation: Activation) -> FloatOp:
         return Clamp(self.activation.then(activation))
@@ -82,22 +77,15 @@ class Clamp(FloatOp):
 
 
 @dataclass(frozen=True, eq=False)
-class FixedClamp(FixedOp):
+class FixedClamp(SameShape, FixedOp):
     """Clamp of stored integers, with a change of scale where the formats differ."""
 
     kind = "activation"
     requant: Requant
 
-    def infer(self, inputs: Sequence[Shape]) -> Shape:
-        (shape,) = inputs
-        return shape
-
     def run(self, inputs: Sequence[Array]) -> Array:
         (x,) = inputs
         return self.requant(x.astype(np.int64))
-
-    def in_place(self) -> tuple[int, ...]:
-        return (0,)
 
     def lower(self, call: CallBuilder) -> None:
         count = f"{elements(call.output_shape())}u"
@@ -264,15 +252,11 @@ def infer_reshape(shape: Shape, inputs: Sequence[Shape]) -> Shape:
 
 
 @dataclass(frozen=True, eq=False)
-class Reshape(FloatOp):
-    """Another shape for the same elements (Flatten, Reshape); costs nothing: the memory is shared."""
+class Reshaping(Op):
+    """Another shape for the same elements; costs nothing: the memory is shared."""
 
     kind = "reshape"
     shape: Shape
-
-    @property
-    def keeps_format(self) -> bool:
-        return True
 
     def infer(self, inputs: Sequence[Shape]) -> Shape:
         return infer_reshape(self.shape, inputs)
@@ -283,6 +267,18 @@ class Reshape(FloatOp):
 
     def in_place(self) -> tuple[int, ...]:
         return (0,)
+
+    def lower(self, call: CallBuilder) -> None:
+        call.alias()
+
+
+@dataclass(frozen=True, eq=False)
+class Reshape(Reshaping, FloatOp):
+    """Another shape for the same elements (Flatten, Reshape); costs nothing: the memory is shared."""
+
+    @property
+    def keeps_format(self) -> bool:
+        return True
 
     def takes_unsigned(self, inputs: Sequence[Fixed], output: Fixed) -> bool:
         return same_format(inputs, output)
@@ -290,26 +286,7 @@ class Reshape(FloatOp):
     def to_fixed(self, formats: FixedFormats, shapes: Sequence[Shape]) -> FixedReshape:
         return FixedReshape(self.shape)
 
-    def lower(self, call: CallBuilder) -> None:
-        call.alias()
-
 
 @dataclass(frozen=True, eq=False)
-class FixedReshape(FixedOp):
+class FixedReshape(Reshaping, FixedOp):
     """Another shape for the same integers."""
-
-    kind = "reshape"
-    shape: Shape
-
-    def infer(self, inputs: Sequence[Shape]) -> Shape:
-        return infer_reshape(self.shape, inputs)
-
-    def run(self, inputs: Sequence[Array]) -> Array:
-        (x,) = inputs
-        return x.reshape(len(x), *self.shape)
-
-    def in_place(self) -> tuple[int, ...]:
-        return (0,)
-
-    def lower(self, call: CallBuilder) -> None:
-        call.alias()

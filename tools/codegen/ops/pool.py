@@ -17,6 +17,7 @@ from .base import (
     FixedFormats,
     FixedOp,
     FloatOp,
+    Op,
     Requant,
     Shape,
     hwc,
@@ -70,39 +71,77 @@ def pool_shape(call: CallBuilder, window: Window) -> str:
     )  # fmt: skip
 
 
-def unpadded(window: Window) -> tuple[int, ...]:
-    """Pooling may write over its input when no output position looks behind itself."""
-    return () if any(window.padding) else (0,)
-
-
 @dataclass(frozen=True, eq=False)
-class MaxPool(FloatOp):
-    """Maximum over each window, padding excluded."""
+class Pooling(Op):
+    """One number for each window and channel."""
 
-    kind = "pool_max"
     window: Window
-    activation: Activation = NONE
-
-    @property
-    def keeps_format(self) -> bool:
-        return True
 
     def infer(self, inputs: Sequence[Shape]) -> Shape:
         return infer_pool(self.window, inputs)
 
+    def in_place(self) -> tuple[int, ...]:
+        """Not where an output position looks behind itself."""
+        return () if any(self.window.padding) else (0,)
+
+    def describe(self) -> str:
+        return self.window.describe(3 if self.window.kernel[0] > 1 else 2)
+
+    def batch(self, y: Array, x: Array) -> Array:
+        """Outputs [N, OH, OW, C] of inputs x in the shape that belongs to theirs."""
+        return y.reshape(len(x), *self.infer([x.shape[1:]]))
+
+
+@dataclass(frozen=True, eq=False)
+class IntegerMaxPool(Pooling):
+    """Maximum over each window of stored integers, clamped."""
+
+    kind = "pool_max"
+    low: int
+    high: int
+
     def run(self, inputs: Sequence[Array]) -> Array:
         (x,) = inputs
-        y = self.window.windows(image(x), fill=-np.inf).max(axis=(-2, -1))
-        return self.activation.apply(y).reshape(len(x), *self.infer([x.shape[1:]]))
+        largest = self.window.windows(image(x), fill=np.iinfo(x.dtype).min).max(axis=(-2, -1))
+        return self.batch(np.clip(largest, self.low, self.high), x)
 
-    def in_place(self) -> tuple[int, ...]:
-        return unpadded(self.window)
+    def lower(self, call: CallBuilder) -> None:
+        limits = (str(self.low), str(self.high))
+        integers = f"q{8 * call.type_of(call.node.name).format.bytes}"  # also of affine ones
+        shape = pool_shape(call, self.window)
+        call.kernel("pool_max", call.input(0), shape, *limits, call.output(), kind=integers)
+
+
+@dataclass(frozen=True, eq=False)
+class FloatPooling(Pooling, FloatOp):
+    """Pooling of real numbers, with a fused activation."""
+
+    activation: Activation = NONE
 
     def with_activation(self, activation: Activation) -> FloatOp:
         return replace(self, activation=self.activation.then(activation))
 
     def takes_unsigned(self, inputs: Sequence[Fixed], output: Fixed) -> bool:
         return same_format(inputs, output)
+
+    def describe(self) -> str:
+        return f"{super().describe()} {self.activation}".rstrip()
+
+
+@dataclass(frozen=True, eq=False)
+class MaxPool(FloatPooling):
+    """Maximum over each window, padding excluded."""
+
+    kind = "pool_max"
+
+    @property
+    def keeps_format(self) -> bool:
+        return True
+
+    def run(self, inputs: Sequence[Array]) -> Array:
+        (x,) = inputs
+        y = self.window.windows(image(x), fill=-np.inf).max(axis=(-2, -1))
+        return self.batch(self.activation.apply(y), x)
 
     def to_fixed(self, formats: FixedFormats, shapes: Sequence[Shape]) -> FixedMaxPool:
         return FixedMaxPool(self.window, *self.activation.bounds(formats.output))
@@ -111,70 +150,23 @@ class MaxPool(FloatOp):
         low, high = call.range_values(self.activation)
         call.kernel("pool_max", call.input(0), pool_shape(call, self.window), low, high, call.output())
 
-    def describe(self) -> str:
-        return f"{self.window.describe(3 if self.window.kernel[0] > 1 else 2)} {self.activation}".rstrip()
+
+@dataclass(frozen=True, eq=False)
+class FixedMaxPool(IntegerMaxPool, FixedOp):
+    """In fixed point; the format is that of the input."""
 
 
 @dataclass(frozen=True, eq=False)
-class FixedMaxPool(FixedOp):
-    """Maximum over each window of stored integers, clamped; the format is that of the input."""
-
-    kind = "pool_max"
-    window: Window
-    low: int
-    high: int
-
-    def infer(self, inputs: Sequence[Shape]) -> Shape:
-        return infer_pool(self.window, inputs)
-
-    def run(self, inputs: Sequence[Array]) -> Array:
-        (x,) = inputs
-        lowest = np.iinfo(x.dtype).min
-        y: Array = np.clip(self.window.windows(image(x), fill=lowest).max(axis=(-2, -1)), self.low, self.high)
-        return y.reshape(len(x), *self.infer([x.shape[1:]]))
-
-    def in_place(self) -> tuple[int, ...]:
-        return unpadded(self.window)
-
-    def lower(self, call: CallBuilder) -> None:
-        call.kernel(
-            "pool_max",
-            call.input(0),
-            pool_shape(call, self.window),
-            str(self.low),
-            str(self.high),
-            call.output(),
-        )
-
-    def describe(self) -> str:
-        return self.window.describe(3 if self.window.kernel[0] > 1 else 2)
-
-
-@dataclass(frozen=True, eq=False)
-class AvgPool(FloatOp):
+class AvgPool(FloatPooling):
     """Mean over the part of each window that lies inside the input."""
 
     kind = "pool_avg"
-    window: Window
-    activation: Activation = NONE
-
-    def infer(self, inputs: Sequence[Shape]) -> Shape:
-        return infer_pool(self.window, inputs)
 
     def run(self, inputs: Sequence[Array]) -> Array:
         (x,) = inputs
         sums = self.window.windows(image(x)).sum(axis=(-2, -1))
         y = self.activation.apply(sums / counts(self.window, x.shape[1:]).astype(x.dtype))
-        return y.reshape(len(x), *self.infer([x.shape[1:]]))
-
-    def in_place(self) -> tuple[int, ...]:
-        return unpadded(self.window)
-
-    def with_activation(self, activation: Activation) -> FloatOp:
-        return replace(self, activation=self.activation.then(activation))
-
-    def takes_unsigned(self, inputs: Sequence[Fixed], output: Fixed) -> bool:
-        return same_format(inputs, output)
+        return self.batch(y, x)
 
     def to_fixed(self, formats: FixedFormats, shapes: Sequence[Shape]) -> FixedAvgPool:
         (source,) = formats.inputs
@@ -195,32 +187,20 @@ class AvgPool(FloatOp):
             call.output(),
         )
 
-    def describe(self) -> str:
-        return f"{self.window.describe(3 if self.window.kernel[0] > 1 else 2)} {self.activation}".rstrip()
-
 
 @dataclass(frozen=True, eq=False)
-class FixedAvgPool(FixedOp):
+class FixedAvgPool(Pooling, FixedOp):
     """``y = clamp(round(sum * 2**-shift / count))``: division and change of scale in one rounding."""
 
     kind = "pool_avg"
-    window: Window
     requant: Requant
-
-    def infer(self, inputs: Sequence[Shape]) -> Shape:
-        return infer_pool(self.window, inputs)
 
     def run(self, inputs: Sequence[Array]) -> Array:
         (x,) = inputs
         sums = self.window.windows(image(x).astype(np.int64)).sum(axis=(-2, -1))
         count = np.broadcast_to(counts(self.window, x.shape[1:]), sums.shape)
         r = self.requant
-        return divide(sums, count, r.shift, r.rounding, r.low, r.high).reshape(
-            len(x), *self.infer([x.shape[1:]])
-        )
-
-    def in_place(self) -> tuple[int, ...]:
-        return unpadded(self.window)
+        return self.batch(divide(sums, count, r.shift, r.rounding, r.low, r.high), x)
 
     def lower(self, call: CallBuilder) -> None:
         call.kernel(
@@ -230,6 +210,3 @@ class FixedAvgPool(FixedOp):
             call.requant(self.requant),
             call.output(),
         )
-
-    def describe(self) -> str:
-        return self.window.describe(3 if self.window.kernel[0] > 1 else 2)

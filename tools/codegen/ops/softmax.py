@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 from ..formats import Array, Fixed
 from ..softmax import softmax_f32, softmax_fixed
-from .base import FixedFormats, FixedOp, FloatOp, Shape
+from .base import FixedFormats, FixedOp, FloatOp, SameShape, Shape
 
 if TYPE_CHECKING:
     from ..lower import CallBuilder
@@ -23,7 +23,7 @@ def rows_of(shape: Shape) -> tuple[str, str]:
 
 
 @dataclass(frozen=True, eq=False)
-class Softmax(FloatOp):
+class Softmax(SameShape, FloatOp):
     """``y[i] = exp(x[i] - max x) / sum over j of exp(x[j] - max x)``."""
 
     kind = "softmax"
@@ -33,16 +33,9 @@ class Softmax(FloatOp):
         """Just below 1, so that all bits are fraction bits; an output of exactly 1 saturates."""
         return 1.0 - 2.0**-24
 
-    def infer(self, inputs: Sequence[Shape]) -> Shape:
-        (shape,) = inputs
-        return shape
-
     def run(self, inputs: Sequence[Array]) -> Array:
         (x,) = inputs
         return softmax_f32(x.reshape(-1, x.shape[-1])).reshape(x.shape)
-
-    def in_place(self) -> tuple[int, ...]:
-        return (0,)
 
     def takes_unsigned(self, inputs: Sequence[Fixed], output: Fixed) -> bool:
         """Of the input only differences count, so its zero point is no matter."""
@@ -57,7 +50,7 @@ class Softmax(FloatOp):
 
 
 @dataclass(frozen=True, eq=False)
-class FixedSoftmax(FixedOp):
+class FixedSoftmax(SameShape, FixedOp):
     """Softmax in integers; the polynomial is in lib/nn_runtime/SPEC.md."""
 
     kind = "softmax"
@@ -65,17 +58,10 @@ class FixedSoftmax(FixedOp):
     frac_out: int
     bits: int
 
-    def infer(self, inputs: Sequence[Shape]) -> Shape:
-        (shape,) = inputs
-        return shape
-
     def run(self, inputs: Sequence[Array]) -> Array:
         (x,) = inputs
         y = softmax_fixed(x.reshape(-1, x.shape[-1]), self.frac_in, self.frac_out, self.bits)
         return y.reshape(x.shape)
-
-    def in_place(self) -> tuple[int, ...]:
-        return (0,)
 
     def lower(self, call: CallBuilder) -> None:
         fracs = (str(self.frac_in), str(self.frac_out))
