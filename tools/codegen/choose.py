@@ -56,7 +56,7 @@ class Choice:
     def work(self) -> Work:
         """How the cost of a call in 1-D depends on its positions: blocks of 4, or of 16 and weights transformed."""
         if self.kernel == "wino":
-            return Work(16, 16 * self.groups, 5.0)
+            return Work(16, 16 * self.groups, 5.0, ahead=16 * self.groups)
         return Work(4) if self.kernel == "simd" else PLAIN
 
     def __str__(self) -> str:

@@ -389,17 +389,16 @@ def lower_block(builder: ProgramBuilder, block: Node | Stream, layers: list[Laye
 
 def stream_lines(builder: ProgramBuilder, stream: Stream) -> tuple[tuple[str, ...], tuple[str, ...]]:
     """The C of a chain by rows, and its kernels; steps that repeat are a loop."""
-    graph, plan = builder.graph, builder.plan
+    plan = builder.plan
     turns: list[list[str]] = []
     kernels: list[str] = []
     for turn, step in enumerate(stream.schedule.steps):
         lines = []
-        for tensor, (first, end, was) in step.moves.items():
-            size = graph.tensors[tensor].bytes // graph.tensors[tensor].shape[0]
+        for tensor in step.moves:
             start = plan.placements[tensor].offset
-            source = start + (first - was) * size
+            to, source, count = stream.move(turn, tensor)
             lines.append(
-                f"memmove(arena->bytes + {start}u, arena->bytes + {source}u, {(end - first) * size}u);"
+                f"memmove(arena->bytes + {start + to}u, arena->bytes + {start + source}u, {count}u);"
             )
         for strip in step.strips.values():
             call = StripBuilder(builder, strip.node, stream=stream, turn=turn)

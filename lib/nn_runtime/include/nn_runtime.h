@@ -20,7 +20,8 @@
  *
  *   - The caller allocates every array, aligned for its element type, scratch memory included. No
  *     kernel keeps state between calls, allocates or recurses.
- *   - y must not overlap an input unless the kernel says "in place"; then y may be exactly that input.
+ *   - y must not overlap an input unless the kernel says "in place" (y may be exactly that input) or that y
+ *     may overlap x.
  *   - Dimensions are 1..65535; `count`, `rows`, `row`, `in` and `out` are 0..2^32-1 as memory allows.
  *   - Accumulators must not overflow. The caller has proved sum|w| * max(|x|, |x_zero|) + |bias| <= 2^31 - 1
  *     (wide: 2^63 - 1) for every output channel. Beyond that any value is allowed: nn_requant.h rounds and
@@ -168,10 +169,13 @@ void nn_conv_f32_simd(const float *NN_RESTRICT x, const float *NN_RESTRICT w, co
  *            channel c, then for c+2; in the second half of a group c+1 and c+3.
  *   groups   of 16 positions that are computed at a time
  *   scratch  (48 * groups + 24) * ((C+3)/4) + 48 * groups words
+ *
+ * These kernels read all that a block needs before they write its outputs: where the shape is one row of at
+ * most 16 * groups outputs, y may overlap x anywhere.
  */
-void nn_conv_q8_wino(const int8_t *NN_RESTRICT x, const uint32_t *NN_RESTRICT w,
-                     const int32_t *NN_RESTRICT bias, const nn_conv_shape *shape, const nn_requant *requant,
-                     uint32_t groups, uint32_t *NN_RESTRICT scratch, int8_t *NN_RESTRICT y);
+void nn_conv_q8_wino(const int8_t *x, const uint32_t *NN_RESTRICT w, const int32_t *NN_RESTRICT bias,
+                     const nn_conv_shape *shape, const nn_requant *requant, uint32_t groups,
+                     uint32_t *NN_RESTRICT scratch, int8_t *y);
 
 /* The same for int16_t in two thirds of the multiplications, for x that is never negative. Also requires
  * shifts of at most 30, 2 * |sum + bias| < 2^31 and, for every filter and channel with the weights a, b, c,
@@ -182,9 +186,9 @@ void nn_conv_q8_wino(const int8_t *NN_RESTRICT x, const uint32_t *NN_RESTRICT w,
  *   groups   of 16 positions that are computed at a time
  *   scratch  (32 * groups + 12) * ((C+1)/2) words
  */
-void nn_conv_q16_wino(const int16_t *NN_RESTRICT x, const uint32_t *NN_RESTRICT w,
-                      const int32_t *NN_RESTRICT bias, const nn_conv_shape *shape, const nn_requant *requant,
-                      uint32_t groups, uint32_t *NN_RESTRICT scratch, int16_t *NN_RESTRICT y);
+void nn_conv_q16_wino(const int16_t *x, const uint32_t *NN_RESTRICT w, const int32_t *NN_RESTRICT bias,
+                      const nn_conv_shape *shape, const nn_requant *requant, uint32_t groups,
+                      uint32_t *NN_RESTRICT scratch, int16_t *y);
 
 /* Almost the numbers of nn_conv_f32 with half of the multiplications: within a bound that SPEC.md states, the
  * same bits on every computer. An infinity or NaN reaches the outputs of the whole tile of four. Same
@@ -194,9 +198,9 @@ void nn_conv_q16_wino(const int16_t *NN_RESTRICT x, const uint32_t *NN_RESTRICT 
  *   groups   of 16 positions that are computed at a time
  *   scratch  24 * C * (groups + 1) floats
  */
-void nn_conv_f32_wino(const float *NN_RESTRICT x, const float *NN_RESTRICT w, const float *NN_RESTRICT bias,
+void nn_conv_f32_wino(const float *x, const float *NN_RESTRICT w, const float *NN_RESTRICT bias,
                       const nn_conv_shape *shape, const nn_range_f32 *range, uint32_t groups,
-                      float *NN_RESTRICT scratch, float *NN_RESTRICT y);
+                      float *NN_RESTRICT scratch, float *y);
 
 /* ---- Dense ----
  *
@@ -361,10 +365,9 @@ void nn_dense_a8_simd(const int8_t *NN_RESTRICT x, const uint32_t *NN_RESTRICT w
 void nn_conv_a8_simd(const int8_t *NN_RESTRICT x, const uint32_t *NN_RESTRICT w,
                      const int32_t *NN_RESTRICT bias, const nn_conv_shape *shape,
                      const nn_requant_affine *requant, uint32_t *NN_RESTRICT scratch, int8_t *NN_RESTRICT y);
-void nn_conv_a8_wino(const int8_t *NN_RESTRICT x, const uint32_t *NN_RESTRICT w,
-                     const int32_t *NN_RESTRICT bias, const nn_conv_shape *shape,
-                     const nn_requant_affine *requant, uint32_t groups, uint32_t *NN_RESTRICT scratch,
-                     int8_t *NN_RESTRICT y);
+void nn_conv_a8_wino(const int8_t *x, const uint32_t *NN_RESTRICT w, const int32_t *NN_RESTRICT bias,
+                     const nn_conv_shape *shape, const nn_requant_affine *requant, uint32_t groups,
+                     uint32_t *NN_RESTRICT scratch, int8_t *y);
 
 /* Addition: with L = 20 (a8) or 15 (a16),
  * y[i] = clamp(zero_point + m * (m_a * ((a[i] - zero_a) * 2^L) + m_b * ((b[i] - zero_b) * 2^L)), min, max).

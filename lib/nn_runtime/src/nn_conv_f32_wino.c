@@ -132,9 +132,9 @@ NN_PART void nn_wino_some(nn_wino_f32 *work, uint32_t outputs, uint32_t filters,
     }
 }
 
-void nn_conv_f32_wino(const float *NN_RESTRICT x, const float *NN_RESTRICT w, const float *NN_RESTRICT bias,
+void nn_conv_f32_wino(const float *x, const float *NN_RESTRICT w, const float *NN_RESTRICT bias,
                       const nn_conv_shape *shape, const nn_range_f32 *range, uint32_t groups,
-                      float *NN_RESTRICT scratch, float *NN_RESTRICT y) {
+                      float *NN_RESTRICT scratch, float *y) {
     const uint32_t channels = shape->in_c;
     const uint32_t out_c = shape->out_c;
     float *weights = scratch + groups * channels * 24u;

@@ -111,9 +111,9 @@ NN_PART void nn_wino_some(nn_wino_q16 *work, uint32_t outputs, uint32_t filters,
     }
 }
 
-void nn_conv_q16_wino(const int16_t *NN_RESTRICT x, const uint32_t *NN_RESTRICT w,
-                      const int32_t *NN_RESTRICT bias, const nn_conv_shape *shape, const nn_requant *requant,
-                      uint32_t groups, uint32_t *NN_RESTRICT scratch, int16_t *NN_RESTRICT y) {
+void nn_conv_q16_wino(const int16_t *x, const uint32_t *NN_RESTRICT w, const int32_t *NN_RESTRICT bias,
+                      const nn_conv_shape *shape, const nn_requant *requant, uint32_t groups,
+                      uint32_t *NN_RESTRICT scratch, int16_t *y) {
     const uint32_t channels = shape->in_c;
     const uint32_t out_c = shape->out_c;
     const uint32_t pairs = (channels + 1u) / 2u;

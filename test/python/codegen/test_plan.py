@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import get_args
 
@@ -19,7 +20,7 @@ from microai.codegen.plan import ALIGNMENT, Goal, MemoryPlan, Option, Stream, Wo
 from .random_graphs import chains, graphs
 
 
-def simulate(graph: Graph, memory: MemoryPlan) -> None:
+def simulate(graph: Graph, memory: MemoryPlan, options: Mapping[str, Sequence[Option]] = {}) -> None:
     """Execute with bytes that remember which byte of which tensor they are; whoever reads must find its own."""
     arena = np.full(memory.arena_bytes, None, dtype=object)
     root = {name: name for name in graph.tensors}
@@ -32,14 +33,19 @@ def simulate(graph: Graph, memory: MemoryPlan) -> None:
     def read(tensor: str, start: int, begin: int, end: int) -> None:
         assert list(arena[start : start + end - begin]) == [(root[tensor], b) for b in range(begin, end)]
 
-    def call(node: Node, sources: list[tuple[int, int, int]], output: tuple[int, int, int]) -> None:
-        """A kernel that reads and writes these (start in the arena, first and last byte of the tensor)."""
+    def call(
+        node: Node, sources: list[tuple[int, int, int]], output: tuple[int, int, int], ahead: bool = False
+    ) -> None:
+        """A kernel that reads and writes these (start in the arena, first and last byte of the tensor).
+
+        ahead: it reads everything before it writes anything.
+        """
         start, begin, end = output
         for index, (source, part) in enumerate(zip(node.inputs, sources, strict=True)):
             read(source, *part)
             if part[0] < start + end - begin and start < part[0] + part[2] - part[1]:
                 in_place = index in node.op.in_place() and node.inputs.count(source) == 1
-                assert in_place and part[0] == start, f"{node.name} overlaps {source}"
+                assert ahead or (in_place and part[0] == start), f"{node.name} overlaps {source}"
         if node.name in memory.scratch:
             place = memory.scratch[node.name]
             for first, low, high in (*sources, output):
@@ -58,13 +64,10 @@ def simulate(graph: Graph, memory: MemoryPlan) -> None:
                 size = graph.tensors[tensor].bytes // graph.tensors[tensor].shape[0]
                 return memory.placements[home].offset + at, rows[0] * size, rows[1] * size
 
-            for tensor, (first, end, was) in step.moves.items():
-                size = graph.tensors[tensor].bytes // graph.tensors[tensor].shape[0]
-                start = memory.placements[tensor].offset
-                source = start + (first - was) * size
-                arena[start : start + (end - first) * size] = arena[
-                    source : source + (end - first) * size
-                ].copy()
+            for tensor in step.moves:
+                to, source, count = chain.move(turn, tensor)
+                rows = memory.placements[tensor].offset
+                arena[rows + to : rows + to + count] = arena[rows + source : rows + source + count].copy()
             for name, strip in step.strips.items():
                 sources = [part(s, r) for s, r in zip(strip.node.inputs, strip.sources, strict=True)]
                 if name in chain.schedule.accumulated and strip.sources[0][0]:
@@ -73,7 +76,11 @@ def simulate(graph: Graph, memory: MemoryPlan) -> None:
                     assert result[0] + result[2] == sources[0][0], (
                         "a running maximum lies in front of the rows"
                     )
-                call(strip.node, sources, part(name, strip.rows))
+                ahead = 0
+                if name in chain.onto:
+                    ahead = options[name][memory.picks[name]].work.ahead
+                    assert strip.rows[1] - strip.rows[0] <= ahead
+                call(strip.node, sources, part(name, strip.rows), ahead > 0)
 
     for name in graph.inputs:
         write(name, *whole(name))
@@ -105,7 +112,12 @@ def test_no_tensor_is_overwritten_before_its_last_use(graph: Graph) -> None:
     graph=chains(),
     kernels=st.lists(
         st.lists(
-            st.builds(Option, st.integers(0, 100), st.integers(0, 10**4), st.builds(Work, st.integers(1, 5))),
+            st.builds(
+                Option,
+                st.integers(0, 100),
+                st.integers(0, 10**4),
+                st.builds(Work, st.integers(1, 5), ahead=st.sampled_from([0, 0, 2, 8, 100])),
+            ),
             min_size=1,
             max_size=3,
         ),
@@ -120,7 +132,7 @@ def test_chains_by_rows_read_what_was_written(
     graph = simplify(graph)
     options = {node.name: kernels[i % len(kernels)] for i, node in enumerate(graph.nodes)}
     memory = arrange(graph, options, goal, limit)
-    simulate(graph, memory)
+    simulate(graph, memory, options)
     assert {name: place.size for name, place in memory.scratch.items()} == {
         name: options[name][number].scratch
         for name, number in memory.picks.items()

@@ -40,7 +40,10 @@ def convolved(
     groups: int,
     operands: tuple[Array, Array, Array],
 ) -> Array:
-    """x [H, W, C], w [F, 1, 3, C], bias [F] as the kernel takes it -> y [H, W, F]."""
+    """x [H, W, C], w [F, 1, 3, C], bias [F] as the kernel takes it -> y [H, W, F].
+
+    One row of one block is also written over its input.
+    """
     x, w, bias = operands
     y = Output((s.out_h, s.out_w, s.out_c), kind.dtype)
     scratch = Output((scratch_bytes(s.in_c, groups, np.dtype(kind.dtype).itemsize) // 4,), np.uint32)
@@ -55,7 +58,24 @@ def convolved(
         y.array,
     )
     scratch.checked()
-    return y.checked()
+    result = y.checked()
+    if s.out_h == 1 and s.out_w <= 16 * groups:
+        x = arguments[0]
+        for place in range(0, x.size, max(x.size // 4, 1)):
+            both = np.zeros(place + max(x.size, result.size), x.dtype)
+            both[place : place + x.size] = x.ravel()
+            library.call(
+                f"nn_conv_{kind.name}_wino",
+                both[place:],
+                *arguments[1:],
+                shape_to_c(oracle.fields(s)),
+                out,
+                groups,
+                scratch.array,
+                both,
+            )
+            assert both[: result.size].tobytes() == result.tobytes()
+    return result
 
 
 @pytest.mark.parametrize("kind", [Q8, A8], ids=lambda kind: kind.name)

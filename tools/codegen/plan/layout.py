@@ -190,7 +190,7 @@ def share(
                 new(name, size, first, end)
             if name not in part.inside:
                 joins(name, name, first)
-        for name in stream.hosts:
+        for name in stream.guests:
             home[name] = home[stream.home(name)]
             lives[name] = lives[home[name]]
         return stream

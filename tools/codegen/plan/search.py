@@ -18,7 +18,7 @@ from ..graph import Graph, Node
 from .layout import NO_SCRATCH, MemoryPlan, Part, lay_out, share
 from .offsets import align
 from .order import orders
-from .stream import PLAIN, Schedule, Work, accumulates, reach, rows_in, schedule
+from .stream import PLAIN, Schedule, Stream, Work, accumulates, may_lie_onto, reach, rows_in, schedule
 
 Goal: TypeAlias = Literal["plain", "free", "least"]
 ROWS = (1, 2, 4, 8, 16, 32, 64, 128)
@@ -149,6 +149,9 @@ class Divisions:
         for begin, end in runs(graph, nodes) if chains else ():
             for chain in schedules(graph, nodes[begin:end], fine):
                 self._pieces[end].append((begin, self._piece(begin, chain)))
+                onto = frozenset(node.name for node in chain.nodes if self._reads_ahead(chain, node))
+                if onto:
+                    self._pieces[end].append((begin, self._piece(begin, replace(chain, onto=onto))))
         lowest = [0]
         for pieces in self._pieces[1:]:
             lowest.append(min(max(lowest[begin], piece.floor) for begin, piece in pieces))
@@ -197,11 +200,17 @@ class Divisions:
         assert last is not None
         return Division(tuple(parts), picks, last[0])
 
+    def _reads_ahead(self, chain: Schedule, node: Node) -> bool:
+        """Some kernel reads all of a strip's input before it writes, and the strip may be written there."""
+        most = max(option.work.ahead for option in self._options.get(node.name, FIXED))
+        return may_lie_onto(chain, node) and longest(chain, node) <= most
+
     def _piece(self, begin: int, part: Part) -> Piece:
         graph = self._graph
         nodes = (part,) if isinstance(part, Node) else part.nodes
         after = self._nodes[begin + len(nodes) :]
         found = share(graph, [part, *after], given=self._given[begin])
+        onto = found.blocks[0].onto if isinstance(found.blocks[0], Stream) else ()
         ways = []
         for step, node in enumerate(nodes):
             shape = graph.tensors[node.name].shape
@@ -209,12 +218,19 @@ class Divisions:
             if isinstance(part, Schedule):
                 lengths = [b - a for a, b in part.lengths(node.name)]
             alive = found.alive(step)
+            ahead = max(lengths) if onto and node.name in onto else 0
             choices = [
                 (option.cost(lengths, shape[0]), alive + align(option.scratch), number)
                 for number, option in enumerate(self._options.get(node.name, FIXED))
+                if option.work.ahead >= ahead
             ]
             ways.append(Way(node, tuple(sorted(choices))))
         return Piece(part, tuple(ways))
+
+
+def longest(chain: Schedule, node: Node) -> int:
+    """The most rows of a call."""
+    return max(b - a for a, b in chain.lengths(node.name))
 
 
 def given(graph: Graph, done: Sequence[Node], left: Sequence[Node]) -> list[str]:

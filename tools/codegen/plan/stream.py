@@ -17,6 +17,7 @@ from functools import cached_property
 from types import MappingProxyType
 
 from ..graph import Graph, Node
+from .offsets import align
 
 Range = tuple[int, int]
 
@@ -26,11 +27,13 @@ class Work:
     """How a kernel's cost depends on the rows of a call, for choosing strips.
 
     Rows are computed `quantum` at a time, and in blocks of `block` rows that each cost as much as `setup` rows more.
+    A call of up to `ahead` rows reads all of its input before it writes.
     """
 
     quantum: int = 1
     block: int = 1
     setup: float = 0.0
+    ahead: int = 0
 
     def rows(self, count: int) -> float:
         """What `count` rows in one call cost, in rows."""
@@ -117,7 +120,8 @@ class Step:
 @dataclass(frozen=True, eq=False)
 class Schedule:
     """A chain of layers by rows. inside: tensors that nothing else reads; transient: those of them of which no
-    row stays from step to step; accumulated: outputs that are a running maximum."""
+    row stays from step to step; accumulated: outputs that are a running maximum; onto: layers whose kernels read
+    all of a strip's input before they write, so that the output may lie there."""
 
     graph: Graph
     nodes: tuple[Node, ...]
@@ -125,6 +129,7 @@ class Schedule:
     inside: frozenset[str]
     transient: frozenset[str]
     accumulated: frozenset[str]
+    onto: frozenset[str] = frozenset()
 
     @property
     def outputs(self) -> tuple[str, ...]:
@@ -229,12 +234,15 @@ class Stream:
 
     hosts: a tensor of which no row stays is written where the rows of the next layer come, which is computed in
     place; the number is where it begins, in bytes behind them. over: whole outputs that take over a whole input's
-    memory.
+    memory. onto: a tensor of which no row stays is written to the start of the buffer of the one that it is computed
+    from; that one's rows begin so many bytes behind (`leads`) that those which stay lie behind what is written.
     """
 
     schedule: Schedule
     hosts: Mapping[str, tuple[str, int]]
     over: Mapping[str, str]
+    onto: Mapping[str, str]
+    leads: Mapping[str, int]
 
     def address(self, turn: int, tensor: str, row: int) -> tuple[str, int]:
         """The buffer in which a row lies in a step, and its place in bytes from the buffer's start."""
@@ -244,9 +252,17 @@ class Stream:
             host, lead = self.hosts[tensor]
             home, at = self.address(turn, host, step.strips[host].rows[0])
             return home, at + lead + (row - step.strips[tensor].rows[0]) * size
+        if tensor in self.onto:
+            return self.onto[tensor], (row - step.strips[tensor].rows[0]) * size
         if tensor in self.schedule.inside:
-            return tensor, (row - step.base[tensor]) * size
+            return tensor, self.leads.get(tensor, 0) + (row - step.base[tensor]) * size
         return tensor, row * size
+
+    def move(self, turn: int, tensor: str) -> tuple[int, int, int]:
+        """Of the rows that move in front of a step: where to, where from, in bytes from the buffer's start; bytes."""
+        first, end, was = self.schedule.steps[turn].moves[tensor]
+        size, lead = row_bytes(self.schedule.graph, tensor), self.leads.get(tensor, 0)
+        return lead, lead + (first - was) * size, (end - first) * size
 
     @cached_property
     def sizes(self) -> Mapping[str, int]:
@@ -262,9 +278,14 @@ class Stream:
 
     def home(self, tensor: str) -> str:
         """The tensor whose buffer holds this one."""
-        while tensor in self.hosts:
-            tensor = self.hosts[tensor][0]
+        while tensor in self.hosts or tensor in self.onto:
+            tensor = self.onto[tensor] if tensor in self.onto else self.hosts[tensor][0]
         return tensor
+
+    @property
+    def guests(self) -> tuple[str, ...]:
+        """The tensors without a buffer of their own."""
+        return (*self.hosts, *self.onto)
 
     def span(self, tensor: str) -> Range | None:
         """Of a buffer: the first and the last of the chain's layers for which it is needed; None: all the time."""
@@ -273,7 +294,7 @@ class Stream:
         if tensor not in schedule.transient:
             return None
         members = [name for name in order if self.home(name) == tensor]
-        readers = [r.name for r in schedule.graph.consumers(tensor)]
+        readers = [r.name for name in members for r in schedule.graph.consumers(name)]
         return order.index(members[0]), max(order.index(name) for name in readers)
 
 
@@ -291,7 +312,47 @@ def bind(schedule: Schedule, over: Mapping[str, str]) -> Stream:
             if source in schedule.transient and _whole_strips(schedule, node, index):
                 hosts[source] = (node.name, 0)
                 break
-    return Stream(schedule, hosts, over)
+    onto: dict[str, str] = {}
+    leads: dict[str, int] = {}
+    for node in schedule.nodes:
+        if node.name in schedule.onto and node.name not in hosts and node.inputs[0] not in onto:
+            onto[node.name] = node.inputs[0]
+            leads[node.inputs[0]] = _lead(schedule, node)
+    return Stream(schedule, hosts, over, onto, leads)
+
+
+def may_lie_onto(schedule: Schedule, node: Node) -> bool:
+    """The layer is the only reader of a buffer of the chain and no row of its output stays, so that strips may be
+    written where the rows lie that they are computed from."""
+    source = node.inputs[0]
+    return (
+        node.name in schedule.transient
+        and len(node.inputs) == 1
+        and not node.op.in_place()
+        and source in schedule.inside
+        and len(schedule.graph.consumers(source)) == 1
+    )
+
+
+def _lead(schedule: Schedule, node: Node) -> int:
+    """Bytes in front of the rows of a layer's input, so that no strip of its output, from the start of the buffer
+    on, reaches a row that a later strip reads."""
+    (source,) = node.inputs
+    size = row_bytes(schedule.graph, source)
+    lead = done = 0
+    before: tuple[int, int] | None = None  # row at the start of the buffer, bytes written
+    for step in schedule.steps:
+        strip = step.strips.get(node.name)
+        if strip and before:
+            low = strip.sources[0][0]
+            if low < done:
+                lead = max(lead, before[1] - (low - before[0]) * size)
+        if source in step.strips:
+            done = step.strips[source].rows[1]
+        if strip:
+            written = (strip.rows[1] - strip.rows[0]) * row_bytes(schedule.graph, node.name)
+            before = step.base[source], written
+    return align(lead)
 
 
 def _whole_strips(schedule: Schedule, node: Node, index: int) -> bool:
