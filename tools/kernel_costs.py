@@ -13,6 +13,7 @@ import json
 import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -38,7 +39,7 @@ from .codegen.lower import (
     unique_identifiers,
 )
 from .codegen.pipeline import plan_memory
-from .codegen.plan import plan
+from .codegen.plan import Parts, plan
 from .codegen.render import render
 from .errors import UserError
 from .files import code_key, key_of, write_text
@@ -129,23 +130,29 @@ class Costs:
                 self._write(images=known)
         return Figures(**known[key])
 
-    def of_plan(
-        self, graph: Graph, choices: Mapping[str, Choice], optimize: Optimize, arena_limit: int
-    ) -> int:
-        """Bytes of the arena that the memory plan of these choices needs. Kept too: a plan may take seconds."""
+    @cached_property
+    def _planning(self) -> str:
+        """Key of the code that plans memory."""
         folder = Path(__file__).resolve().parent / "codegen" / "plan"
         modules = [f"{__package__}.codegen.plan.{path.stem}" for path in sorted(folder.glob("[!_]*.py"))]
+        return code_key(*modules, f"{__package__}.codegen.pipeline")
+
+    def of_plan(
+        self, parts: Parts, choices: Mapping[str, Choice], optimize: Optimize, arena_limit: int
+    ) -> int:
+        """Bytes of the arena that the memory plan of these choices needs. Kept too: a plan may take seconds."""
+        graph = parts.graph
         key = key_of(
             graph=[f"{comment_of(graph, node)}" for node in graph.nodes],
             outputs=graph.outputs,
             choices={name: [str(choice), choice.scratch] for name, choice in choices.items()},
             optimize=optimize,
             limit=arena_limit,
-            code=code_key(*modules, f"{__package__}.codegen.pipeline"),
+            code=self._planning,
         )
         known = self._read()["plans"]
         if key not in known:
-            found = plan_memory(graph, choices, optimize, arena_limit).arena_bytes
+            found = plan_memory(graph, choices, optimize, arena_limit, parts).arena_bytes
             with self._alone():
                 known = self._read()["plans"] | {key: found}
                 self._write(plans=known)

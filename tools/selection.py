@@ -22,7 +22,7 @@ from .codegen.graph import Graph
 from .codegen.kernels import kernel_table
 from .codegen.lower import lower
 from .codegen.pipeline import decide, plan_memory
-from .codegen.plan import MemoryPlan
+from .codegen.plan import MemoryPlan, Parts
 from .errors import UserError
 from .files import key_of
 from .firmware import CROSS_COMPILER, machine_key
@@ -127,8 +127,8 @@ def selection_key(goal: Goal) -> str:
     return key_of(optimize=goal.optimize, limits=goal.limits.given(), machine=machine, where=where)
 
 
-def select(graph: Graph, goal: Goal, costs: Costs | None = None) -> Selection:
-    """Choose the kernels of a quantized graph.
+def select(graph: Graph, goal: Goal, costs: Costs | None = None, parts: Parts | None = None) -> Selection:
+    """Choose the kernels of a quantized graph. parts: of this graph, for memory plans made later.
 
     Raises UserError for a limit that cannot be reached, or that nothing can be measured for.
     """
@@ -148,7 +148,7 @@ def select(graph: Graph, goal: Goal, costs: Costs | None = None) -> Selection:
         measured.setdefault(candidate.node.name, []).append(Option(candidate.choice, cost))
     if not all(any(option.cost for option in found) for found in measured.values()):
         return by_rule(graph, goal, f"a layer is too large for {goal.board.name}")
-    best, figures = _pick(graph, goal, costs, measured)
+    best, figures = _pick(parts or Parts(graph), goal, costs, measured)
     picked = dict(best.choices)
     rows = []
     for node in graph.nodes:
@@ -165,9 +165,10 @@ class Chooser:
         self.goal = goal
 
     def __call__(self, graph: Graph) -> tuple[Mapping[str, Choice], MemoryPlan]:
-        self.selection = select(graph, self.goal)
+        parts = Parts(graph)
+        self.selection = select(graph, self.goal, parts=parts)
         choices = self.selection.choices
-        return choices, planned(graph, choices, self.goal, self.selection.arena_limit)
+        return choices, planned(parts, choices, self.goal, self.selection.arena_limit)
 
 
 def by_rule(graph: Graph, goal: Goal, note: str) -> Selection:
@@ -188,9 +189,9 @@ def by_rule(graph: Graph, goal: Goal, note: str) -> Selection:
     return Selection(goal, "rule", note, rows)
 
 
-def planned(graph: Graph, choices: Mapping[str, Choice], goal: Goal, arena_limit: int) -> MemoryPlan:
+def planned(parts: Parts, choices: Mapping[str, Choice], goal: Goal, arena_limit: int) -> MemoryPlan:
     """The memory plan of these choices."""
-    return plan_memory(graph, choices, goal.optimize, arena_limit)
+    return plan_memory(parts.graph, choices, goal.optimize, arena_limit, parts)
 
 
 # ---- what can be reached ----
@@ -294,21 +295,23 @@ def not_beaten(points: Sequence[Point]) -> list[Point]:
 
 
 def _pick(
-    graph: Graph, goal: Goal, costs: Costs, options: Mapping[str, Sequence[Option]]
+    parts: Parts, goal: Goal, costs: Costs, options: Mapping[str, Sequence[Option]]
 ) -> tuple[Point, Figures | None]:
     """The point for the goal, and the figures of its image where they had to be known."""
 
     def arena_of(arena_limit: int) -> Callable[[dict[str, Choice]], int]:
-        return lambda choices: costs.of_plan(graph, choices_of(choices), goal.optimize, arena_limit)
+        return lambda choices: costs.of_plan(parts, choices_of(choices), goal.optimize, arena_limit)
 
     def image(point: Point) -> Figures:
         choices = choices_of(dict(point.choices))
-        memory = planned(graph, choices, goal, point.arena_limit)
-        return costs.of_image(lower(graph, memory, kernel_table(), choices=choices))
+        memory = planned(parts, choices, goal, point.arena_limit)
+        return costs.of_image(lower(parts.graph, memory, kernel_table(), choices=choices))
 
     others: list[tuple[Point, Figures]] = []
     limits = goal.limits.given()
-    if goal.optimize in ("speed", "size") and not limits:
+    if goal.optimize == "speed" and not limits:
+        return together(parts, goal, options), None
+    if goal.optimize == "size" and not limits:
         # The arena decides only between equals: the scratch memory tells enough of it.
         return in_order(goal, reachable(options, largest_scratch))[0], None
     points = reachable(options, arena_of(0))
@@ -321,7 +324,7 @@ def _pick(
     if goal.limits.ram_bytes is not None:
         room = max(goal.limits.ram_bytes - rest.ram, 1) // 8 * 8
         points = [*points, *reachable(options, arena_of(room), room)]
-        point = together(graph, goal, options, room)
+        point = together(parts, goal, options, room)
         others = [(point, image(point))]
     for _ in range(MOST_IMAGES):
         whole = {
@@ -355,8 +358,9 @@ def _pick(
     raise too_tight(name, nearest, goal)
 
 
-def together(graph: Graph, goal: Goal, options: Mapping[str, Sequence[Option]], room: int) -> Point:
-    """Kernels and chains by rows chosen in one by the memory plan, for an arena of `room` bytes.
+def together(parts: Parts, goal: Goal, options: Mapping[str, Sequence[Option]], room: int = 0) -> Point:
+    """Kernels and chains by rows chosen in one by the memory plan, for an arena of `room` bytes; 0: as many as the
+    goal takes.
 
     It knows what strips cost, which the sums of whole layers do not; tables and code it does not know.
     """
@@ -368,10 +372,11 @@ def together(graph: Graph, goal: Goal, options: Mapping[str, Sequence[Option]], 
         for option in found
         if option.cost is not None
     }
-    memory, choices = decide(graph, kernels, goal.optimize, room, cycles)
+    memory, choices = decide(parts.graph, kernels, goal.optimize, room, cycles, parts)
     picked = {name: choices.get(name, PORTABLE) for name in kernels}
     total = sum(cycles[name, choice] for name, choice in picked.items())
-    return Point(round(total), 0, memory.arena_bytes, tuple(picked.items()), room)
+    limit = room or memory.arena_bytes  # what the plan of these kernels alone may take
+    return Point(round(total), 0, memory.arena_bytes, tuple(picked.items()), limit)
 
 
 def better(goal: Goal, first: tuple[Point, Figures], *others: tuple[Point, Figures]) -> tuple[Point, Figures]:

@@ -17,7 +17,7 @@ from .graph import Graph
 from .kernels import kernel_table
 from .lower import Program, lower
 from .passes import simplify
-from .plan import Goal, MemoryPlan, Option, arrange
+from .plan import Goal, MemoryPlan, Option, Parts, arrange
 from .quantize import affine, fixed_point
 from .quantize.affine import AffineScheme
 from .quantize.fixed_point import FixedPoint
@@ -82,10 +82,16 @@ def quantize(graph: Graph, calibration: Sequence[Array], scheme: Scheme) -> Grap
 
 
 def plan_memory(
-    graph: Graph, choices: Mapping[str, Choice], optimize: Optimize, limit: int = 0
+    graph: Graph,
+    choices: Mapping[str, Choice],
+    optimize: Optimize,
+    limit: int = 0,
+    parts: Parts | None = None,
 ) -> MemoryPlan:
     """The memory plan for the kernels chosen; `limit`: bytes that the arena may have, 0 for as few as the goal asks."""
-    return decide(graph, {name: [choice] for name, choice in choices.items()}, optimize, limit)[0]
+    return decide(graph, {name: [choice] for name, choice in choices.items()}, optimize, limit, parts=parts)[
+        0
+    ]
 
 
 def decide(
@@ -94,19 +100,21 @@ def decide(
     optimize: Optimize,
     limit: int = 0,
     cycles: Mapping[tuple[str, Choice], float] = MappingProxyType({}),
+    parts: Parts | None = None,
 ) -> tuple[MemoryPlan, dict[str, Choice]]:
     """The memory plan and the kernel of each layer that has several, chosen together; portable ones are left out.
 
     kernels: by node, which has the portable one alone where it is missing. cycles: of a layer by a kernel, where they
-    were measured.
+    were measured. parts: of this graph, from one plan to the next.
     """
+    parts = parts or Parts(graph)
     nodes = {node.name: node for node in graph.nodes}
     while True:
         priced_options = {
             name: [priced(graph, nodes[name], choice, cycles.get((name, choice))) for choice in found]
             for name, found in kernels.items()
         }
-        memory = arrange(graph, priced_options, PLANS[optimize], limit)
+        memory = arrange(graph, priced_options, PLANS[optimize], limit, parts)
         picked = {name: kernels[name][number] for name, number in memory.picks.items()}
         useless = hardly_used(kernels, priced_options, memory.picks)
         if not useless:

@@ -5,7 +5,7 @@ offsets: bytes of buffers; layout: buffers of tensors; stream: chains of layers 
 
 from .layout import MemoryPlan, Placement, lay_out, verify
 from .offsets import ALIGNMENT, align
-from .search import Goal, Option, arrange, plan
+from .search import Goal, Option, Parts, arrange, plan
 from .stream import PLAIN, Stream, Strip, Work
 
 __all__ = [
@@ -14,6 +14,7 @@ __all__ = [
     "Goal",
     "MemoryPlan",
     "Option",
+    "Parts",
     "Placement",
     "Stream",
     "Strip",

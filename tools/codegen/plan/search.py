@@ -15,7 +15,7 @@ from functools import cached_property
 from typing import Literal, TypeAlias
 
 from ..graph import Graph, Node
-from .layout import NO_SCRATCH, MemoryPlan, Part, lay_out, share
+from .layout import NO_SCRATCH, MemoryPlan, Part, lay_out, nodes_of, share
 from .offsets import align
 from .order import orders
 from .stream import PLAIN, Schedule, Stream, Work, accumulates, may_lie_onto, reach, rows_in, schedule
@@ -81,6 +81,62 @@ class Way:
 
 
 @dataclass(frozen=True)
+class Frame:
+    """A part of an order whatever its kernels are. alive: bytes beside scratch memory while each layer computes;
+    lengths: rows of each layer's calls; onto: layers that need a kernel that reads its input before it writes."""
+
+    part: Part
+    alive: tuple[int, ...]
+    lengths: tuple[tuple[int, ...], ...]
+    onto: frozenset[str]
+
+
+class Parts:
+    """The chains of a graph and their frames, found once for all plans of the graph."""
+
+    def __init__(self, graph: Graph) -> None:
+        self.graph = graph
+        self._chains: dict[tuple[tuple[str, ...], bool], tuple[Schedule, ...]] = {}
+        self._onto: dict[tuple[Schedule, frozenset[str]], Schedule] = {}
+        self._frames: dict[tuple[tuple[str, ...], int, Schedule | None], Frame] = {}
+
+    def chains(self, nodes: Sequence[Node], fine: bool) -> tuple[Schedule, ...]:
+        """All schedules of neighbours in an order."""
+        key = tuple(node.name for node in nodes), fine
+        if key not in self._chains:
+            self._chains[key] = tuple(schedules(self.graph, nodes, fine))
+        return self._chains[key]
+
+    def with_onto(self, chain: Schedule, onto: frozenset[str]) -> Schedule:
+        """The chain with strips of those layers written over their input."""
+        if (chain, onto) not in self._onto:
+            self._onto[chain, onto] = replace(chain, onto=onto)
+        return self._onto[chain, onto]
+
+    def frame(self, order: Sequence[Node], begin: int, part: Part) -> Frame:
+        """The frame of a part that begins behind so many layers of an order."""
+        chain = part if isinstance(part, Schedule) else None
+        key = tuple(node.name for node in order), begin, chain
+        if key not in self._frames:
+            self._frames[key] = self._frame(order, begin, part)
+        return self._frames[key]
+
+    def _frame(self, order: Sequence[Node], begin: int, part: Part) -> Frame:
+        nodes = nodes_of(part)
+        after = order[begin + len(nodes) :]
+        found = share(self.graph, [part, *after], given=given(self.graph, order[:begin], order[begin:]))
+        lengths = [
+            tuple(b - a for a, b in part.lengths(node.name))
+            if isinstance(part, Schedule)
+            else (self.graph.tensors[node.name].shape[0],)
+            for node in nodes
+        ]
+        first = found.blocks[0]
+        onto = frozenset(first.onto) if isinstance(first, Stream) else frozenset[str]()
+        return Frame(part, tuple(found.alive(step) for step in range(len(nodes))), tuple(lengths), onto)
+
+
+@dataclass(frozen=True)
 class Division:
     """An order of execution as layers and chains, the option of each layer, and the cycles of all."""
 
@@ -94,23 +150,26 @@ def plan(graph: Graph, scratch: Mapping[str, int] = NO_SCRATCH) -> MemoryPlan:
     return lay_out(graph, graph.nodes, scratch)
 
 
-def arrange(graph: Graph, options: Options, goal: Goal = "free", limit: int = 0) -> MemoryPlan:
+def arrange(
+    graph: Graph, options: Options, goal: Goal = "free", limit: int = 0, parts: Parts | None = None
+) -> MemoryPlan:
     """Choose order, chains and kernels, and place all tensors; deterministic but for what offsets.py says of time.
 
     options: of each node that has any; the plan's `picks` are their numbers. goal: "plain" computes whole layers in
     the graph's order by the fastest kernels, "free" takes the smallest arena that costs at most 2 % more cycles,
     "least" the smallest of all, in the fewest cycles. With a limit in bytes the arena of the fewest cycles below it is
-    taken, if there is one, whatever the goal, else the smallest.
+    taken, if there is one, whatever the goal, else the smallest. parts: of this graph, from one plan to the next.
     """
+    parts = parts or Parts(graph)
     if goal == "plain" and not limit:
-        division = Divisions(graph, graph.nodes, options, chains=False).within(float("inf"))
+        division = Divisions(parts, graph.nodes, options, chains=False).within(float("inf"))
         return laid_out(graph, division, options)
     fastest = {name: min(found, key=lambda o: o.cycles).scratch for name, found in options.items()}
     found: list[tuple[bool, float, float, MemoryPlan]] = []
     for nodes in orders(graph, fastest):
-        divisions = Divisions(graph, nodes, options, fine=goal == "least")
+        divisions = Divisions(parts, nodes, options, fine=goal == "least")
         if limit < divisions.floor and limit:
-            divisions = Divisions(graph, nodes, options)
+            divisions = Divisions(parts, nodes, options)
         ceiling = float(limit) if limit else divisions.smallest(FREE if goal == "free" else None)
         for _ in range(TRIES):
             division = divisions.within(ceiling)
@@ -134,24 +193,23 @@ class Divisions:
 
     def __init__(
         self,
-        graph: Graph,
+        parts: Parts,
         nodes: Sequence[Node],
         options: Options,
         chains: bool = True,
         fine: bool = True,
     ) -> None:
-        self._graph, self._nodes, self._options = graph, nodes, options
-        self._given = [given(graph, nodes[:begin], nodes[begin:]) for begin in range(len(nodes))]
+        self._parts, self._nodes, self._options = parts, nodes, options
         # By the number of layers up to the piece's end: pieces with the number up to their begin.
         self._pieces: list[list[tuple[int, Piece]]] = [[] for _ in range(len(nodes) + 1)]
         for begin, node in enumerate(nodes):
             self._pieces[begin + 1].append((begin, self._piece(begin, node)))
-        for begin, end in runs(graph, nodes) if chains else ():
-            for chain in schedules(graph, nodes[begin:end], fine):
+        for begin, end in runs(parts.graph, nodes) if chains else ():
+            for chain in parts.chains(nodes[begin:end], fine):
                 self._pieces[end].append((begin, self._piece(begin, chain)))
                 onto = frozenset(node.name for node in chain.nodes if self._reads_ahead(chain, node))
                 if onto:
-                    self._pieces[end].append((begin, self._piece(begin, replace(chain, onto=onto))))
+                    self._pieces[end].append((begin, self._piece(begin, parts.with_onto(chain, onto))))
         lowest = [0]
         for pieces in self._pieces[1:]:
             lowest.append(min(max(lowest[begin], piece.floor) for begin, piece in pieces))
@@ -206,21 +264,13 @@ class Divisions:
         return may_lie_onto(chain, node) and longest(chain, node) <= most
 
     def _piece(self, begin: int, part: Part) -> Piece:
-        graph = self._graph
-        nodes = (part,) if isinstance(part, Node) else part.nodes
-        after = self._nodes[begin + len(nodes) :]
-        found = share(graph, [part, *after], given=self._given[begin])
-        onto = found.blocks[0].onto if isinstance(found.blocks[0], Stream) else ()
+        frame = self._parts.frame(self._nodes, begin, part)
         ways = []
-        for step, node in enumerate(nodes):
-            shape = graph.tensors[node.name].shape
-            lengths = [shape[0]]
-            if isinstance(part, Schedule):
-                lengths = [b - a for a, b in part.lengths(node.name)]
-            alive = found.alive(step)
-            ahead = max(lengths) if onto and node.name in onto else 0
+        for node, alive, lengths in zip(nodes_of(part), frame.alive, frame.lengths, strict=True):
+            rows = self._parts.graph.tensors[node.name].shape[0]
+            ahead = max(lengths) if node.name in frame.onto else 0
             choices = [
-                (option.cost(lengths, shape[0]), alive + align(option.scratch), number)
+                (option.cost(lengths, rows), alive + align(option.scratch), number)
                 for number, option in enumerate(self._options.get(node.name, FIXED))
                 if option.work.ahead >= ahead
             ]
