@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
+from functools import cached_property
 
 from ..errors import UserError
 from .formats import FLOAT32, Format
@@ -26,7 +27,7 @@ class TensorType:
     def elements(self) -> int:
         return elements(self.shape)
 
-    @property
+    @cached_property
     def bytes(self) -> int:
         return self.elements * self.format.bytes
 

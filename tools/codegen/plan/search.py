@@ -9,6 +9,7 @@ of the order into layers and chains is the cheapest path through it.
 from __future__ import annotations
 
 import bisect
+from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
@@ -38,10 +39,11 @@ class Option:
     cycles: float = 0.0
     work: Work = PLAIN
 
-    def cost(self, lengths: Sequence[int], rows: int) -> float:
-        """Cycles of calls of so many rows each, of `rows` in all."""
+    def cost(self, lengths: Mapping[int, int], rows: int) -> float:
+        """Cycles of calls by their number of rows, of `rows` in all."""
         each = self.cycles / self.work.rows(rows)
-        return each * sum(self.work.rows(length) for length in lengths) + CALL * (len(lengths) - 1)
+        work = sum(count * self.work.rows(length) for length, count in lengths.items())
+        return each * work + CALL * (sum(lengths.values()) - 1)
 
 
 FIXED = (Option(),)
@@ -83,11 +85,12 @@ class Way:
 @dataclass(frozen=True)
 class Frame:
     """A part of an order whatever its kernels are. alive: bytes beside scratch memory while each layer computes;
-    lengths: rows of each layer's calls; onto: layers that need a kernel that reads its input before it writes."""
+    lengths: of each layer the number of calls by their rows; onto: layers that need a kernel that reads all of its
+    input before it writes."""
 
     part: Part
     alive: tuple[int, ...]
-    lengths: tuple[tuple[int, ...], ...]
+    lengths: tuple[Mapping[int, int], ...]
     onto: frozenset[str]
 
 
@@ -126,9 +129,9 @@ class Parts:
         after = order[begin + len(nodes) :]
         found = share(self.graph, [part, *after], given=given(self.graph, order[:begin], order[begin:]))
         lengths = [
-            tuple(b - a for a, b in part.lengths(node.name))
+            Counter(b - a for a, b in part.lengths(node.name))
             if isinstance(part, Schedule)
-            else (self.graph.tensors[node.name].shape[0],)
+            else {self.graph.tensors[node.name].shape[0]: 1}
             for node in nodes
         ]
         first = found.blocks[0]

@@ -269,11 +269,13 @@ class Stream:
         """Bytes of the buffers of the tensors that the chain makes; hosted ones have none."""
         graph = self.schedule.graph
         found = {name: graph.tensors[name].bytes for name in self.schedule.outputs}
+        sizes = {node.name: row_bytes(graph, node.name) for node in self.schedule.nodes}
         for turn, step in enumerate(self.schedule.steps):
             for name, strip in step.strips.items():
                 home, at = self.address(turn, name, strip.rows[0])
-                end = at + (strip.rows[1] - strip.rows[0]) * row_bytes(graph, name)
-                found[home] = max(found.get(home, 0), end)
+                end = at + (strip.rows[1] - strip.rows[0]) * sizes[name]
+                if end > found.get(home, 0):
+                    found[home] = end
         return found
 
     def home(self, tensor: str) -> str:
