@@ -209,7 +209,7 @@ def share(
             blocks.append(stream_buffers(part, first, end))
     for step, node in enumerate(node for part in parts for node in nodes_of(part)):
         if scratch.get(node.name):
-            buffers[scratch_of(node.name)] = Buffer(align(scratch[node.name]), step, step)
+            buffers[scratch_of(node.name)] = Buffer(align(scratch[node.name]), step, step, hot=True)
     return Buffers(buffers, home, lives, tuple(blocks), spans)
 
 

@@ -1,6 +1,7 @@
 """Offsets of buffers: as few bytes as possible.
 
-Greedy (lowest free offset) over several orders; the best is kept. Where that misses the lower bound, an integer
+Greedy (lowest free offset) over several orders; the best is kept, of equal ones that whose hottest buffers lie lowest:
+where the first part of RAM is the fastest it serves them. Where that misses the lower bound, an integer
 program looks for less: HiGHS, through scipy, which stops at a time limit.
 """
 
@@ -18,10 +19,14 @@ LARGEST_PROGRAM = 400  # pairs of buffers that are alive at one time
 
 
 class Buffer:
-    """Memory that tensors share one after the other: (first step, last step, bytes), each behind the one before."""
+    """Memory that tensors share one after the other: (first step, last step, bytes), each behind the one before.
 
-    def __init__(self, size: int, first: int, last: int) -> None:
+    hot: scratch memory, which a kernel reads for every product.
+    """
+
+    def __init__(self, size: int, first: int, last: int, hot: bool = False) -> None:
         self.spans = [(first, last, size)]
+        self.hot = hot
 
     @property
     def last(self) -> int:
@@ -88,6 +93,7 @@ ORDERS: tuple[Callable[[Buffer], tuple[int, ...]], ...] = (
     lambda b: (-b.last, -b.size),
     lambda b: (-b.size * (b.last - b.first + 1), b.first),
     lambda b: (b.first - b.last, -b.size),
+    lambda b: (not b.hot, -b.size, b.first),
 )
 
 
@@ -101,7 +107,10 @@ def best_offsets(buffers: Mapping[str, Buffer], lower_bound: int) -> Offsets:
     def peak(offsets: Mapping[str, int]) -> int:
         return max(offsets[name] + buffers[name].size for name in buffers)
 
-    best = min(tries, key=peak)
+    def heat(offsets: Mapping[str, int]) -> int:
+        return sum(buffer.size * offsets[name] for name, buffer in buffers.items() if buffer.hot)
+
+    best = min(tries, key=lambda offsets: (peak(offsets), heat(offsets)))
     if peak(best) == lower_bound:
         return Offsets(best, lower_bound, True)
     found, optimal = integer_program(buffers, lower_bound, peak(best))
