@@ -1,6 +1,8 @@
-"""Cycles of each layer of ResNetv1-6 on the virtual Nucleo: the tables of docs/performance.md.
+"""Cycles of each layer of ResNetv1-6 on a virtual board: the tables of docs/performance.md and docs/memory.md.
 
-PYTHONPATH=test python -m python.profile_layers int8 80 [size | ram | balanced | speed ARENA_LIMIT]
+PYTHONPATH=test python -m python.profile_layers int8 80 [size | ram | balanced | speed [ARENA_LIMIT [BOARD]]]
+
+ARENA_LIMIT in bytes, 0 for none; BOARD: the Nucleo if absent.
 """
 
 from __future__ import annotations
@@ -45,9 +47,9 @@ def measured(
     return compiled, measure(elf, board, [bytes(row) for row in vectors])
 
 
-def main(kind: str, filters: int, optimize: Optimize, limit: int) -> None:
+def main(kind: str, filters: int, optimize: Optimize, limit: int, name: str) -> None:
     with tempfile.TemporaryDirectory() as folder:
-        board = load_board("nucleo_l452re")
+        board = load_board(name)
         compiled, m = measured(kind, filters, board, CLOCK_HZ, Path(folder), optimize, limit)
     program, cycles = compiled.program, m.cycles[0]
     expected = outputs(compiled.quantized, stored(compiled.quantized, inputs(1)))[0]
@@ -75,4 +77,5 @@ if __name__ == "__main__":
         int(sys.argv[2]),
         next(known for known in GOALS if known == goal),
         int((sys.argv[4:] or "0")[0]),
+        (sys.argv[5:] or ["nucleo_l452re"])[0],
     )

@@ -60,8 +60,8 @@ def goal(optimize: str = "speed", **limits: float) -> Goal:
     return Goal(optimize, Limits(**limits), BOARD, CLOCK_HZ)  # type: ignore[arg-type]
 
 
-def small(channels: int = 12, seed: int = 1) -> Graph:
-    """Two convolutions of width 3 with a shortcut, in int8: 20 positions, 12 channels."""
+def small(channels: int = 12, seed: int = 1, positions: int = 20) -> Graph:
+    """Two convolutions of width 3 with a shortcut, in int8."""
     rng = np.random.default_rng(seed)
 
     def conv(depth: int) -> Conv:
@@ -73,8 +73,8 @@ def small(channels: int = 12, seed: int = 1) -> Graph:
         Node("second", conv(channels), ("first",)),
         Node("sum", Add(), ("second", "first")),
     ]
-    graph = Graph.build("small", {"x": TensorType((20, 3))}, nodes, ["sum"])
-    calibration = [rng.normal(size=(8, 20, 3)).astype(np.float32)]
+    graph = Graph.build("small", {"x": TensorType((positions, 3))}, nodes, ["sum"])
+    calibration = [rng.normal(size=(8, positions, 3)).astype(np.float32)]
     return compile_graph(graph, scheme_for("int8"), calibration).quantized
 
 
@@ -85,6 +85,15 @@ def all_candidates(graph: Graph) -> list[Candidate]:
         if len(candidates(graph, node)) > 1
         for choice in candidates(graph, node)
     ]
+
+
+@pytest.mark.parametrize(
+    ("positions", "groups"), [(16, [1]), (33, [1, 2, 3]), (128, [1, 2, 3, 4, 8]), (160, [1, 2, 3, 4, 5])]
+)
+def test_blocks_of_winograd_are_equal(positions: int, groups: list[int]) -> None:
+    """None takes more memory than another one with as many blocks, and none more than 8 times 16 positions."""
+    graph = small(positions=positions)
+    assert [c.groups for c in candidates(graph, graph.nodes[1]) if c.kernel == "wino"] == groups
 
 
 # ---- the arithmetic of the choice, on costs that are made up ----

@@ -32,8 +32,8 @@ from .winograd import serves_q16
 Optimize: TypeAlias = Literal["speed", "size", "ram", "balanced"]
 GOALS: tuple[Optimize, ...] = get_args(Optimize)
 LARGEST_DIMENSION = 65535
-# Groups of 16 positions that Winograd's algorithm computes at a time: more take more memory and gain less.
-GROUPS = (1, 2, 3, 4, 8)
+# Groups of 16 positions that Winograd's algorithm computes at a time, at most: more take more memory and gain less.
+MOST_GROUPS = 8
 # The rule, by the bytes of an element: below these the transforms cost more than they save,
 WINO_POSITIONS = 8
 WINO_CHANNELS = {1: 9, 2: 12, 4: 6}
@@ -143,7 +143,7 @@ def simd(graph: Graph, node: Node) -> list[Choice]:
 
 
 def winograd(graph: Graph, node: Node) -> list[Choice]:
-    """Winograd's algorithm for width 3 along rows, in blocks of GROUPS; only where SIMD serves."""
+    """Winograd's algorithm for width 3 along rows, in every number of equal blocks; only where SIMD serves."""
     op = node.op
     source = graph.tensors[node.inputs[0]]
     if (
@@ -160,8 +160,13 @@ def winograd(graph: Graph, node: Node) -> list[Choice]:
         if not can_wino_8(op, source.format.magnitude):
             return []
     channels, out_w = hwc(source.shape)[2], hwc(graph.tensors[node.name].shape)[1]
-    sizes = sorted({min(groups, -(-out_w // 16)) for groups in GROUPS})
-    return [Choice("wino", wino_bytes(channels, groups, source.format.bytes), groups) for groups in sizes]
+    whole = -(-out_w // 16)
+    sizes = {-(-whole // blocks) for blocks in range(1, whole + 1)}
+    return [
+        Choice("wino", wino_bytes(channels, groups, source.format.bytes), groups)
+        for groups in sorted(sizes)
+        if groups <= MOST_GROUPS
+    ]
 
 
 def of_width_3(window: Window) -> bool:

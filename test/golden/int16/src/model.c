@@ -38,24 +38,24 @@ static const nn_conv_shape model_scores_shape = {
 
 void model_run_observed(model_arena_t *arena, nn_observer_t after_layer, void *context) {
     /* 0 first: conv 3 pad 1,1 2->5, w Q3.13; x 8x2 Q3.13 -> 8x5 Q5.11; |accumulator| <= 1881325524 < 2^31 */
-    nn_conv_q16_simd(arena->q16 + 72u, model_w_first_kernel, model_w_first_bias, &model_first_shape, &model_first_out, arena->words + 20u, arena->q16 + 0u);
+    nn_conv_q16_simd(arena->q16 + 72u, model_w_first_kernel, model_w_first_bias, &model_first_shape, &model_first_out, arena->words + 0u, arena->q16 + 32u);
     if (after_layer != NULL) {
-        after_layer(context, 0u, arena->q16 + 0u, 80u);
+        after_layer(context, 0u, arena->q16 + 32u, 80u);
     }
     /* 1 pool: pool_max 2 stride 2; first 8x5 Q5.11 -> 4x5 Q5.11 */
-    nn_pool_max_q16(arena->q16 + 0u, &model_pool_shape, -32768, 32767, arena->q16 + 0u);
+    nn_pool_max_q16(arena->q16 + 32u, &model_pool_shape, -32768, 32767, arena->q16 + 32u);
     if (after_layer != NULL) {
-        after_layer(context, 1u, arena->q16 + 0u, 40u);
+        after_layer(context, 1u, arena->q16 + 32u, 40u);
     }
     /* 2 second: conv 4 5->3, w Q3.13; pool 4x5 Q5.11 -> 1x3 Q6.10; |accumulator| <= 4022958074 < 2^63 */
-    nn_conv_q16_wide(arena->q16 + 0u, model_w_second_kernel, model_w_second_bias, &model_second_shape, &model_second_out, arena->q16 + 20u);
+    nn_conv_q16_wide(arena->q16 + 32u, model_w_second_kernel, model_w_second_bias, &model_second_shape, &model_second_out, arena->q16 + 8u);
     if (after_layer != NULL) {
-        after_layer(context, 2u, arena->q16 + 20u, 6u);
+        after_layer(context, 2u, arena->q16 + 8u, 6u);
     }
     /* 3 scores: dense 3->2, w Q3.13; second_flat 3 Q6.10 -> 2 Q6.10; |accumulator| <= 1088222695 < 2^31 */
-    nn_conv_q16_simd(arena->q16 + 20u, model_w_scores_kernel, model_w_scores_bias, &model_scores_shape, &model_scores_out, arena->words + 0u, arena->q16 + 8u);
+    nn_conv_q16_simd(arena->q16 + 8u, model_w_scores_kernel, model_w_scores_bias, &model_scores_shape, &model_scores_out, arena->words + 0u, arena->q16 + 12u);
     if (after_layer != NULL) {
-        after_layer(context, 3u, arena->q16 + 8u, 4u);
+        after_layer(context, 3u, arena->q16 + 12u, 4u);
     }
 }
 
@@ -68,7 +68,7 @@ void model_quantize_input(const float *x, model_arena_t *arena) {
 }
 
 void model_read_output(const model_arena_t *arena, float *y) {
-    nn_to_float_q16(arena->q16 + 8u, 2u, 10, y + 0u);
+    nn_to_float_q16(arena->q16 + 12u, 2u, 10, y + 0u);
 }
 
 bool model_selftest(model_arena_t *arena) {
@@ -77,6 +77,6 @@ bool model_selftest(model_arena_t *arena) {
     (void)state;
     model_run(arena);
     uint32_t crc = 0u;
-    crc = nn_crc32(crc, arena->q16 + 8u, 4u);
+    crc = nn_crc32(crc, arena->q16 + 12u, 4u);
     return crc == 0xf372675fu;
 }
