@@ -61,3 +61,11 @@ def test_the_integer_program_finds_what_greedy_misses(monkeypatch: pytest.Monkey
     greedy = best_offsets(HARD, bound_of(HARD))
     check(HARD, greedy)
     assert not greedy.optimal and greedy.peak == 11 * ALIGNMENT
+
+
+def test_of_equal_offsets_scratch_memory_lies_lowest() -> None:
+    buffers = made((4, 0, 2), (3, 0, 1))
+    buffers["scratch"] = Buffer(2 * ALIGNMENT, 1, 1, hot=True)
+    found = best_offsets(buffers, bound_of(buffers))
+    check(buffers, found)
+    assert found.peak == 9 * ALIGNMENT and found.offsets["scratch"] == 0
