@@ -22,6 +22,9 @@ const nn_conv_shape conv_shapes[CONV_COUNT] = {
     {1, 2, 2, 1, 4, 2, 1, 3, 1, 1, 1, 1, 0, 2, 1, 1},     /* one tap of three inside */
     {1, 4, 3, 1, 6, 2, 1, 2, 1, 1, 1, 2, 0, 0, 1, 0},     /* outputs that begin behind the input */
     {1, 15, 3, 1, 15, 9, 1, 3, 1, 1, 1, 1, 0, 1, 1, -9},  /* several blocks of positions and of filters */
+    {7, 6, 9, 7, 6, 9, 3, 3, 1, 1, 1, 1, 1, 1, 9, -5},    /* depthwise, some channels left over */
+    {9, 8, 6, 4, 4, 6, 3, 3, 2, 2, 1, 1, 0, 1, 6, 3},     /* depthwise, stride 2 */
+    {1, 13, 2, 1, 13, 4, 1, 9, 1, 1, 1, 1, 0, 4, 2, 0},   /* depthwise, long kernel */
 };
 
 /* in_h in_w channels, out_h out_w, k_h k_w, stride_h stride_w, pad_top pad_left */

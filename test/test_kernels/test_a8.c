@@ -46,6 +46,12 @@ static const nn_requant_affine simd_outs[] = {
 #define TEST_SIMD test_nn_conv_a8_simd
 #include "simd.inc"
 
+#define TEST_DEPTHWISE test_nn_conv_a8_depthwise
+#define CONV_DEPTHWISE nn_conv_a8_depthwise
+#define DEPTHWISE_TAPS {0, -1, 1, 0}
+#define LANES 4u
+#include "depthwise.inc"
+
 void test_nn_dense_a8_simd(void) {
     static const uint16_t sizes[][2] = {{1, 1}, {2, 3}, {3, 2}, {5, 1}, {7, 5}, {9, 4}, {64, 3}, {0, 2}};
     for (uint32_t run = 0; run < 16u; run++) {

@@ -37,7 +37,7 @@ static const nn_requant outs[OUT_COUNT] = {
 #define CONV_SIMD(x, w, bias, shape, out, scratch, y)                                                        \
     nn_conv_q16_simd(x, (const uint32_t *)(const void *)(w), bias, shape, out, scratch, y)
 
-static const int8_t simd_shifts[] = {9, 6, 0, 11, 10, 8, 31}; /* of the filters */
+static const int8_t simd_shifts[] = {9, 6, 0, 11, 10, 8, 31, 7, 12, 9}; /* of the filters */
 static const nn_requant simd_outs[] = {
     {9, NN_ROUND_FLOOR, -32768, 32767, NULL},
     {10, NN_ROUND_FLOOR, 0, 32767, NULL},
@@ -51,6 +51,12 @@ static const nn_requant simd_outs[] = {
 #define SIMD_OUT_COUNT 7u
 #define TEST_SIMD test_nn_conv_q16_simd
 #include "simd.inc"
+
+#define TEST_DEPTHWISE test_nn_conv_q16_depthwise
+#define CONV_DEPTHWISE nn_conv_q16_depthwise
+#define DEPTHWISE_TAPS {0, 1, -1, 0}
+#define LANES 2u
+#include "depthwise.inc"
 
 /* Against nn_conv_q16; inputs 0 and 32767 alone now and then. */
 void test_nn_conv_q16_wino(void) {

@@ -34,7 +34,7 @@ static const nn_requant outs[OUT_COUNT] = {
 #define CONV_SIMD(x, w, bias, shape, out, scratch, y)                                                        \
     nn_conv_q8_simd(x, (const uint32_t *)(const void *)(w), bias, shape, out, scratch, y)
 
-static const int8_t simd_shifts[] = {8, 5, 0, 10, 9, 7, 31}; /* of the filters */
+static const int8_t simd_shifts[] = {8, 5, 0, 10, 9, 7, 31, 6, 11, 8}; /* of the filters */
 static const nn_requant simd_outs[] = {
     {8, NN_ROUND_FLOOR, -128, 127, NULL},
     {10, NN_ROUND_FLOOR, 0, 127, NULL},
@@ -48,6 +48,12 @@ static const nn_requant simd_outs[] = {
 #define SIMD_OUT_COUNT 7u
 #define TEST_SIMD test_nn_conv_q8_simd
 #include "simd.inc"
+
+#define TEST_DEPTHWISE test_nn_conv_q8_depthwise
+#define CONV_DEPTHWISE nn_conv_q8_depthwise
+#define DEPTHWISE_TAPS {0, -1, 1, 0}
+#define LANES 4u
+#include "depthwise.inc"
 
 #define TEST_WINO test_nn_conv_q8_wino
 #define CONV_WINO nn_conv_q8_wino

@@ -20,7 +20,16 @@ from .graph import Graph, Node
 from .ops.add import FixedAdd
 from .ops.affine import AffineConv, AffineDense
 from .ops.base import hwc
-from .ops.conv import Conv, FixedConv, Window, bound_of, rounding_half, simd_serves, weights_variant
+from .ops.conv import (
+    Conv,
+    FixedConv,
+    Window,
+    bound_of,
+    depthwise_scratch,
+    rounding_half,
+    simd_serves,
+    weights_variant,
+)
 from .ops.copy import FixedClamp, FixedReshape
 from .ops.dense import ONE_POSITION, Dense, FixedDense
 from .ops.pool import FixedAvgPool, FixedMaxPool
@@ -57,7 +66,7 @@ class Choice:
         """How the cost of a call in 1-D depends on its positions: blocks of 4, or of 16 and weights transformed."""
         if self.kernel == "wino":
             return Work(16, 16 * self.groups, 5.0, ahead=16 * self.groups)
-        return Work(4) if self.kernel == "simd" else PLAIN
+        return Work(4) if self.kernel in ("simd", "depthwise") else PLAIN
 
     def __str__(self) -> str:
         return f"{self.kernel or 'portable'}{f' x{self.groups}' if self.groups else ''}"
@@ -84,16 +93,16 @@ def fastest(graph: Graph, node: Node) -> Choice:
     wino = [option for option in options if option.kernel == "wino" and option.groups <= WINO_GROUPS[size]]
     if wino and out_w >= WINO_POSITIONS and min(channels, filters) >= WINO_CHANNELS[size]:
         return wino[-1]
-    return next((option for option in options if option.kernel == "simd"), PORTABLE)
+    return next((option for option in options if option.kernel in ("simd", "depthwise")), PORTABLE)
 
 
 def candidates(graph: Graph, node: Node) -> list[Choice]:
     """Every kernel that gives this layer's numbers; the portable one first."""
-    return [PORTABLE, *simd(graph, node), *winograd(graph, node)]
+    return [PORTABLE, *simd(graph, node), *depthwise(graph, node), *winograd(graph, node)]
 
 
 # Cycles of a multiply-accumulate, about, for choosing by the rule; those that blocks cost beside come on top.
-RATES = {"": 5.0, "simd": 1.2, "wino": 0.63}
+RATES = {"": 5.0, "simd": 1.2, "wino": 0.63, "depthwise": 2.5}
 
 
 def priced(graph: Graph, node: Node, choice: Choice, cycles: float | None = None) -> Option:
@@ -118,6 +127,13 @@ def options(graph: Graph, optimize: Optimize) -> Mapping[str, Sequence[Choice]]:
     return found
 
 
+def gives_sums(op: FixedConv | FixedDense | AffineConv) -> bool:
+    """The accumulators of the SIMD kernels hold this layer's sums, and their outputs are its outputs."""
+    if isinstance(op, AffineConv):
+        return op.simd_serves()
+    return not weights_variant(op.weights, op.source) and simd_serves(op.requant, op.accumulator)
+
+
 def simd(graph: Graph, node: Node) -> list[Choice]:
     """The convolution by SIMD, for convolutions without groups and dense layers."""
     op = node.op
@@ -126,13 +142,8 @@ def simd(graph: Graph, node: Node) -> list[Choice]:
     if not isinstance(op, Conv | FixedConv | AffineConv | Dense | FixedDense):
         return []
     window, groups = (ONE_POSITION, 1) if isinstance(op, Dense | FixedDense) else (op.window, op.groups)
-    if isinstance(op, AffineConv) and not op.simd_serves():
+    if isinstance(op, FixedConv | FixedDense | AffineConv) and not gives_sums(op):
         return []
-    if isinstance(op, FixedConv | FixedDense):
-        if weights_variant(op.weights, op.source):
-            return []
-        if not simd_serves(op.requant, op.accumulator):
-            return []
     source = graph.tensors[node.inputs[0]]
     if groups > 1 or hwc(source.shape)[2] > LARGEST_DIMENSION:
         return []
@@ -140,6 +151,17 @@ def simd(graph: Graph, node: Node) -> list[Choice]:
         return []
     out_h, out_w, _ = hwc(graph.tensors[node.name].shape)
     return [Choice("simd", scratch_bytes(op.kernel[0].size, out_h * out_w, source.format.bytes))]
+
+
+def depthwise(graph: Graph, node: Node) -> list[Choice]:
+    """Depthwise convolutions by SIMD, with any number of filters a channel."""
+    op = node.op
+    if not isinstance(op, FixedConv | AffineConv) or op.groups == 1 or op.kernel.shape[-1] > 1:
+        return []
+    if not gives_sums(op):
+        return []
+    source = graph.tensors[node.inputs[0]].format
+    return [Choice("depthwise", depthwise_scratch(op.window, graph.tensors[node.name].shape, source.bytes))]
 
 
 def winograd(graph: Graph, node: Node) -> list[Choice]:

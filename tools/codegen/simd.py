@@ -56,3 +56,49 @@ def scratch_bytes(elements: int, positions: int, itemsize: int) -> int:
     pairs = rounded_up(elements, group) // 2
     width = 4 if positions > 1 else 1
     return 4 * width * pairs + rounded_up(elements * itemsize, 4)
+
+
+# Of nn_conv_T_depthwise: outputs of a line that it computes before the next line, pairs of taps in a piece of a
+# line at most, words of a filter in front of its weights.
+DEPTHWISE_BLOCK, DEPTHWISE_PAIRS, DEPTHWISE_FILTER = 64, 8, 8
+
+
+def runs_down(out_h: int, out_w: int) -> bool:
+    """Whether the lines of a depthwise convolution run along the height: the longer side of the output."""
+    return out_h > out_w
+
+
+def arrange_depthwise(kernel: Array, down: bool) -> Array:
+    """The table that nn_conv_T_depthwise reads, from weights [F, KH, KW] of type int8 or int16.
+
+    uint32 [F, lines, K/2 + 1] (int8) or [F, lines, K/2 + 1, 2] (int16).
+    """
+    taps = kernel.transpose(0, 2, 1) if down else kernel
+    f, lines, k = taps.shape
+    words = k // 2 + 1
+    padded = np.zeros((f, lines, 2 * words + 1), kernel.dtype)
+    padded[..., 1 : k + 1] = taps
+    even, odd = padded[..., 1:].reshape(f, lines, words, 2), padded[..., :-1].reshape(f, lines, words, 2)
+    if kernel.dtype == np.int8:
+        table = np.stack([even, odd], -1).reshape(f, lines, words, 4)
+    else:
+        table = np.stack([even, odd], -2)
+    found: Array = np.ascontiguousarray(table).view(np.uint32)[..., 0]
+    return found
+
+
+def scratch_bytes_depthwise(along: tuple[int, int, int, int], across: tuple[int, int], itemsize: int) -> int:
+    """Scratch memory of nn_conv_T_depthwise; along: outputs, K, stride, dilation; across: lines, dilation."""
+    outputs, k, stride, dilation = along
+    lines, apart = across
+    n, pieces = rounded_up(min(outputs, DEPTHWISE_BLOCK), 4), -(-(k // 2 + 1) // DEPTHWISE_PAIRS)
+    pairs = rounded_up(k // 2 + 1, pieces)
+    if dilation == 1 and stride == 1:
+        columns = n // 2 - 1 + pairs
+    else:
+        spacing = stride // 2 if dilation == 1 and stride % 2 == 0 else pairs
+        columns = (n - 1) * spacing + pairs
+    lanes, slots = 4 // itemsize, (lines - 1) * apart + 1
+    # The most of both layouts of weights; the kernel takes the first for three lines of three taps.
+    weights = max(10, 2 * lines * pairs)
+    return 4 * (lanes * (DEPTHWISE_FILTER + weights + columns * slots) + lines * pieces + 1)

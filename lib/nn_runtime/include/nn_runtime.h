@@ -159,6 +159,31 @@ void nn_conv_q16_simd(const int16_t *NN_RESTRICT x, const uint32_t *NN_RESTRICT 
 void nn_conv_f32_simd(const float *NN_RESTRICT x, const float *NN_RESTRICT w, const float *NN_RESTRICT bias,
                       const nn_conv_shape *shape, const nn_range_f32 *range, float *NN_RESTRICT y);
 
+/* ---- Depthwise convolution by SIMD ----
+ *
+ * The numbers of nn_conv_T with groups = C: filters f * F/C .. of channel f. Requires groups = C, rounding and
+ * shifts as above. The weights of a filter lie in lines: with down = 0 a line is a kernel row, K = KW taps, with
+ * down = 1 a kernel column, K = KH. Lines are best along the longer side of the output.
+ *
+ *   w q8   [F][lines][K/2 + 1], rounded down. The bytes of a word j, first to last: taps 2 j, 2 j - 1, 2 j + 1,
+ *          2 j; those outside of the line are 0.
+ *   w q16  [F][lines][K/2 + 1][2]: taps 2 j (low half) and 2 j + 1; in the second word 2 j - 1 and 2 j.
+ *
+ *   scratch  lanes * (8 + max(10, 2 * lines * P) + columns * slots) + lines * p + 1 words: lanes = 4 (q8) or
+ *            2 (q16); p = (K/2 + 1) / 8 rounded up, P = K/2 + 1 rounded up to a multiple of p; slots =
+ *            (lines - 1) * D + 1, D the dilation across the lines. Along them, n outputs (at most 64) rounded up
+ *            to four, stride S, dilation L: columns = n/2 - 1 + P where S = L = 1, else (n - 1) * s + P with
+ *            s = S/2 for L = 1 and even S, else s = P
+ */
+void nn_conv_q8_depthwise(const int8_t *NN_RESTRICT x, const uint32_t *NN_RESTRICT w,
+                          const int32_t *NN_RESTRICT bias, const nn_conv_shape *shape,
+                          const nn_requant *requant, uint32_t down, uint32_t *NN_RESTRICT scratch,
+                          int8_t *NN_RESTRICT y);
+void nn_conv_q16_depthwise(const int16_t *NN_RESTRICT x, const uint32_t *NN_RESTRICT w,
+                           const int32_t *NN_RESTRICT bias, const nn_conv_shape *shape,
+                           const nn_requant *requant, uint32_t down, uint32_t *NN_RESTRICT scratch,
+                           int16_t *NN_RESTRICT y);
+
 /* ---- Convolution of width 3 by Winograd's algorithm ----
  *
  * The numbers of nn_conv_q8 with about half of the multiplications. Requires k_h = stride_h = 1, pad_top = 0,
@@ -360,11 +385,15 @@ void nn_dense_a8_simd(const int8_t *NN_RESTRICT x, const uint32_t *NN_RESTRICT w
                       const int32_t *NN_RESTRICT bias, uint32_t in, uint32_t out,
                       const nn_requant_affine *requant, int8_t *NN_RESTRICT y);
 
-/* Convolution by SIMD and by Winograd's algorithm: requirements, w and scratch as for q8, any x_zero; every
+/* Convolution by SIMD, depthwise too, and by Winograd's algorithm: requirements, w and scratch as for q8, any x_zero; every
  * shift in -22..-1 and |acc| < 2^30. */
 void nn_conv_a8_simd(const int8_t *NN_RESTRICT x, const uint32_t *NN_RESTRICT w,
                      const int32_t *NN_RESTRICT bias, const nn_conv_shape *shape,
                      const nn_requant_affine *requant, uint32_t *NN_RESTRICT scratch, int8_t *NN_RESTRICT y);
+void nn_conv_a8_depthwise(const int8_t *NN_RESTRICT x, const uint32_t *NN_RESTRICT w,
+                          const int32_t *NN_RESTRICT bias, const nn_conv_shape *shape,
+                          const nn_requant_affine *requant, uint32_t down, uint32_t *NN_RESTRICT scratch,
+                          int8_t *NN_RESTRICT y);
 void nn_conv_a8_wino(const int8_t *x, const uint32_t *NN_RESTRICT w, const int32_t *NN_RESTRICT bias,
                      const nn_conv_shape *shape, const nn_requant_affine *requant, uint32_t groups,
                      uint32_t *NN_RESTRICT scratch, int8_t *y);

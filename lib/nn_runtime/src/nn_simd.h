@@ -223,4 +223,18 @@ static inline int32_t nn_smlad(uint32_t a, uint32_t b, int32_t acc) {
 #endif
 }
 
+/* acc + low half of a * high half of b; acc + high half of a * low half of b; they wrap alike. */
+static inline int32_t nn_smlabt(uint32_t a, uint32_t b, int32_t acc) {
+#if NN_DSP
+    __asm__("smlabt %0, %1, %2, %0" : "+r"(acc) : "r"(a), "r"(b));
+    return acc;
+#else
+    return (int32_t)((uint32_t)acc + (uint32_t)((int32_t)(int16_t)a * (int16_t)(b >> 16)));
+#endif
+}
+
+static inline int32_t nn_smlatb(uint32_t a, uint32_t b, int32_t acc) {
+    return nn_smlabt(b, a, acc);
+}
+
 #endif

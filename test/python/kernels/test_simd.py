@@ -8,7 +8,8 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from microai.codegen.simd import arrange_simd, scratch_bytes
+from microai.codegen.ops.conv import Window, depthwise_down, depthwise_scratch
+from microai.codegen.simd import arrange_depthwise, arrange_simd, scratch_bytes
 
 from . import oracle
 from .library import A8, F32, Q8, Q16, Affine, Array, Kind, Library, Output, Range, Requant, shape_to_c
@@ -17,6 +18,7 @@ from .test_affine import affine_outs, finish
 from .test_sums import SHIFTS, operands
 
 KINDS = (Q8, Q16, F32, A8)
+DEPTHWISE_KINDS = (Q8, Q16, A8)
 Out = Requant | Range | Affine
 
 
@@ -99,3 +101,60 @@ def test_long_rows(library: Library, kind: Kind, positions: int) -> None:
         if kind is A8:
             out = Affine(tuple(multipliers), tuple(shifts), -5, -128, 127)
         run(library, kind, s, out, seed)
+
+
+def run_depthwise(library: Library, kind: Kind, s: oracle.ConvShape, out: Out, seed: int) -> None:
+    """Compare with the oracle; lines along the longer side of the output."""
+    shape = (s.out_c, s.k_h, s.k_w, 1)
+    x, w, bias = operands(seed, kind, kind.w_bits, (s.in_h, s.in_w, s.in_c), shape, s.out_c)
+    expected = finished(oracle.conv(x, w, bias, s), out, kind)
+    window = Window((s.k_h, s.k_w), (s.stride_h, s.stride_w), dilation=(s.dilation_h, s.dilation_w))
+    bytes_ = depthwise_scratch(window, expected.shape, kind.bits // 8)
+    down = depthwise_down(expected.shape)
+    y, scratch = Output(expected.shape, kind.dtype), Output((bytes_ // 4,), np.uint32)
+    table = arrange_depthwise(w[..., 0].astype(kind.w_dtype or kind.dtype), down)
+    library.call(
+        f"nn_conv_{kind.name}_depthwise",
+        *(x.astype(kind.dtype), table, bias.astype(np.int32), shape_to_c(oracle.fields(s)), out),
+        *(int(down), scratch.array, y.array),
+    )
+    scratch.checked()
+    assert y.checked().tobytes() == expected.tobytes()
+
+
+def turned(s: oracle.ConvShape) -> oracle.ConvShape:
+    """Height and width exchanged."""
+    return oracle.ConvShape(
+        *(s.in_w, s.in_h, s.in_c, s.out_w, s.out_h, s.out_c, s.k_w, s.k_h, s.stride_w, s.stride_h),
+        *(s.dilation_w, s.dilation_h, s.pad_left, s.pad_top, s.groups, s.x_zero),
+    )
+
+
+@pytest.mark.parametrize("kind", DEPTHWISE_KINDS, ids=lambda kind: kind.name)
+def test_depthwise(library: Library, kind: Kind) -> None:
+    @settings(max_examples=300, deadline=None)
+    @given(st.data(), conv_shapes(), st.sampled_from([1, 1, 2, 3]), st.booleans(), SEEDS)
+    def check(data: st.DataObject, s: oracle.ConvShape, multiplier: int, turn: bool, seed: int) -> None:
+        s = replace(s, groups=s.in_c, out_c=multiplier * s.in_c)
+        run_depthwise(library, kind, turned(s) if turn else s, data.draw(outs(kind, s.out_c)), seed)
+
+    check()
+
+
+@pytest.mark.parametrize("kind", DEPTHWISE_KINDS, ids=lambda kind: kind.name)
+@pytest.mark.parametrize("stride", [1, 2, 3, 4])
+@pytest.mark.parametrize("kernel", [(3, 3), (1, 3), (1, 9), (1, 16), (2, 33), (5, 5)])
+def test_long_lines(library: Library, kind: Kind, stride: int, kernel: tuple[int, int]) -> None:
+    """Several blocks of a line, lines of several pieces, windows of three lines, on both sides."""
+    rows, columns = (1, 1) if kernel[0] == 1 else (4, 3), (140, 70)
+    out_h, out_w = rows[1], columns[1]
+    for seed, (channels, zero) in enumerate([(2, 0), (3, -7), (9, 5)]):
+        s = oracle.ConvShape(
+            *(rows[0], columns[0], channels, out_h, out_w, channels, *kernel),
+            *(1, stride, 1, 1, kernel[0] // 2, kernel[1] // 2, channels, zero),
+        )
+        out: Out = Requant(7, oracle.Rounding.FLOOR, -100, 127)
+        if kind is A8:
+            out = Affine(tuple(range(2**30, 2**30 + channels)), tuple(range(-9, channels - 9)), -5, -128, 127)
+        run_depthwise(library, kind, s, out, seed)
+        run_depthwise(library, kind, turned(s), out, seed)

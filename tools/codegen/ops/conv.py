@@ -11,7 +11,7 @@ import numpy as np
 from ..formats import Array, Fixed, FixedWeights
 from ..packing import pack_bits
 from ..requant import Rounding
-from ..simd import arrange_simd
+from ..simd import arrange_depthwise, arrange_simd, runs_down, scratch_bytes_depthwise
 from ..winograd import arrange as arrange_wino
 from ..winograd import bias_q16
 from .base import (
@@ -335,7 +335,12 @@ def lower_simd(
     choice = call.choice
     assert choice is not None
     wino = choice.kernel == "wino"
-    table = arrange_wino(kernel[:, 0]) if wino else arrange_simd(kernel)
+    options, groups = [f"{choice.groups}u"] if wino else [], 1
+    if choice.kernel == "depthwise":
+        down, groups = depthwise_down(call.type_of(call.node.name).shape), call.input_shape(0)[-1]
+        table, options = arrange_depthwise(kernel[..., 0], down), [f"{down:d}u"]
+    else:
+        table = arrange_wino(kernel[:, 0]) if wino else arrange_simd(kernel)
     if wino and kernel.dtype == np.int16:
         bias = bias_q16(kernel, bias)
     call.kernel(
@@ -343,13 +348,25 @@ def lower_simd(
         call.input(0),
         call.table("kernel", table, f"for {choice.kernel}, F={len(kernel)}"),
         call.table("bias", bias, "[F]"),
-        conv_shape(call, window, 1, zero),
+        conv_shape(call, window, groups, zero),
         finish,
-        *([f"{choice.groups}u"] if wino else []),
+        *options,
         *([call.scratch("f32" if kernel.dtype == np.float32 else "words")] if choice.scratch else []),
         call.output(),
         variant=f"_{choice.kernel}",
     )
+
+
+def depthwise_down(output: Shape) -> bool:
+    """Whether the lines of a depthwise convolution by SIMD run along the height of its whole output."""
+    return runs_down(*hwc(output)[:2])
+
+
+def depthwise_scratch(window: Window, output: Shape, itemsize: int) -> int:
+    """Scratch memory in bytes of a depthwise convolution by SIMD; `output`: its whole shape."""
+    along, across = (0, 1) if depthwise_down(output) else (1, 0)
+    line = (hwc(output)[along], window.kernel[along], window.strides[along], window.dilation[along])
+    return scratch_bytes_depthwise(line, (window.kernel[across], window.dilation[across]), itemsize)
 
 
 def rounding_half(requant: Requant) -> Array:
