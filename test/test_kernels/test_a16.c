@@ -32,6 +32,47 @@ static const nn_requant_affine outs[OUT_COUNT] = {
 
 #include "sums.inc"
 
+/* The biases of the SIMD kernels, 32 bits. */
+static const int32_t *narrow(const int64_t *bias, uint32_t count) {
+    static int32_t narrowed[16];
+    for (uint32_t i = 0; i < count; i++) {
+        narrowed[i] = (int32_t)bias[i];
+    }
+    return narrowed;
+}
+
+#undef RANDOM_BIAS
+#define RANDOM_BIAS() random_signed(26)
+#define SIMD_BYTES(filters, k) (((filters) + 1u) / 2u * (((k) + 1u) / 2u) * 4u)
+#define SIMD_AT(f, i, k) (((f) / 2u * (((k) + 1u) / 2u) + (i) / 2u) * 4u + (i) % 2u * 2u + (f) % 2u)
+#define SCRATCH_WORDS(k, width) ((width) * (((k) + 1u) / 2u) + ((k) + 1u) / 2u)
+#define SERVES(shape) true
+#define CONV_SIMD(x, w, bias, shape, out, scratch, y)                                                        \
+    nn_conv_a16_simd(x, (const uint32_t *)(const void *)(w), narrow(bias, (shape)->out_c), shape, out,       \
+                     scratch, y)
+static const int8_t simd_shifts[] = {-14, -15, -17, -12, -1, -16, -15, -17, -14};
+static const nn_requant_affine simd_outs[] = {
+    {multipliers, simd_shifts, 0, INT16_MIN, INT16_MAX},
+    {multipliers, simd_shifts, 0, 0, INT16_MAX},
+    {multipliers, simd_shifts, 0, -5, INT16_MAX - 5},
+};
+#define SIMD_OUTS simd_outs
+#define SIMD_OUT_COUNT 3u
+#define TEST_SIMD test_nn_conv_a16_simd
+#include "simd.inc"
+
+#define TEST_DEPTHWISE test_nn_conv_a16_depthwise
+#define CONV_DEPTHWISE(x, w, bias, shape, out, down, scratch, y)                                             \
+    nn_conv_a16_depthwise(x, w, narrow(bias, (shape)->out_c), shape, out, down, scratch, y)
+#define DEPTHWISE_TAPS {0, -1, 1, 0}
+#define LANES 2u
+#include "depthwise.inc"
+
+#define TEST_DENSE_SIMD test_nn_dense_a16_simd
+#define DENSE_SIMD nn_dense_a16_simd
+#define NARROW narrow
+#include "dense_simd.inc"
+
 #define LOWEST INT16_MIN
 #define HIGHEST INT16_MAX
 #define ZERO(n) 0 * (int32_t)(n)

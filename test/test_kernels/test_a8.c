@@ -52,36 +52,10 @@ static const nn_requant_affine simd_outs[] = {
 #define LANES 4u
 #include "depthwise.inc"
 
-void test_nn_dense_a8_simd(void) {
-    static const uint16_t sizes[][2] = {{1, 1}, {2, 3}, {3, 2}, {5, 1}, {7, 5}, {9, 4}, {64, 3}, {0, 2}};
-    for (uint32_t run = 0; run < 16u; run++) {
-        const uint32_t number = run / 2u;
-        const OUT *out = &OUTS[number % OUT_COUNT];
-        const uint32_t in = sizes[number][0];
-        const uint32_t filters = sizes[number][1];
-        int8_t *x = guarded_part(&buffer_x, in, run % 2u);
-        int8_t *w = guarded_part(&buffer_w, filters * in, run % 2u);
-        int8_t *table = guarded_part(&buffer_simd, SIMD_BYTES(filters, in), run % 2u);
-        int32_t *bias = guarded_part(&buffer_bias, filters * sizeof(int32_t), run % 2u);
-        int8_t *y = guarded_part(&buffer_y, filters, run % 2u);
-        memset(table, 0, SIMD_BYTES(filters, in));
-        for (uint32_t i = 0; i < in; i++) {
-            x[i] = RANDOM_X();
-        }
-        for (uint32_t i = 0; i < filters * in; i++) {
-            table[SIMD_AT(i / in, i % in, in)] = w[i] = RANDOM_W();
-        }
-        for (uint32_t f = 0; f < filters; f++) {
-            bias[f] = RANDOM_BIAS();
-        }
-        nn_dense_a8(x, w, bias, in, filters, out, (int8_t *)expected_words);
-        nn_dense_a8_simd(x, (const uint32_t *)(const void *)table, bias, in, filters, out, y);
-        for (uint32_t f = 0; f < filters; f++) {
-            TEST_EQUAL(y[f], ((const int8_t *)expected_words)[f], number, f);
-        }
-        TEST_CHECK(guarded_intact(&buffer_y));
-    }
-}
+#define TEST_DENSE_SIMD test_nn_dense_a8_simd
+#define DENSE_SIMD nn_dense_a8_simd
+#define NARROW(bias, count) (bias)
+#include "dense_simd.inc"
 
 #define TEST_WINO test_nn_conv_a8_wino
 #define CONV_WINO nn_conv_a8_wino

@@ -138,7 +138,7 @@ def simd(graph: Graph, node: Node) -> list[Choice]:
     """The convolution by SIMD, for convolutions without groups and dense layers."""
     op = node.op
     if isinstance(op, AffineDense):
-        return [Choice("simd")] if op.bias.dtype == np.int32 else []
+        return [Choice("simd")] if op.simd_serves() else []
     if not isinstance(op, Conv | FixedConv | AffineConv | Dense | FixedDense):
         return []
     window, groups = (ONE_POSITION, 1) if isinstance(op, Dense | FixedDense) else (op.window, op.groups)
@@ -179,7 +179,7 @@ def winograd(graph: Graph, node: Node) -> list[Choice]:
             return []
     elif isinstance(op, FixedConv | AffineConv):
         assert isinstance(source.format, Fixed | Affine)
-        if not can_wino_8(op, source.format.magnitude):
+        if source.format.bytes == 2 or not can_wino_8(op, source.format.magnitude):
             return []
     channels, out_w = hwc(source.shape)[2], hwc(graph.tensors[node.name].shape)[1]
     whole = -(-out_w // 16)

@@ -11,20 +11,23 @@ def rounded_up(count: int, to: int) -> int:
     return -(-count // to) * to
 
 
-def arrange_simd(kernel: Array) -> Array:
+def arrange_simd(kernel: Array, x_bytes: int = 0) -> Array:
     """The table that nn_conv_T_simd reads, from weights [F, ...] of type int8, int16 or float32.
 
-    uint32 [F/2, K/4, 2] (int8), uint32 [F/2, K/2, 2] (int16) or float32 [F/4, K, 4], rounded up with zeros.
+    uint32 [F/2, K/4, 2] (int8), uint32 [F/2, K/2, 2] (int16) or float32 [F/4, K, 4], rounded up with zeros. With
+    x_bytes = 2, inputs wider than the weights: uint32 [F/2, K/2] from int8.
     """
     filters = kernel.reshape(len(kernel), -1)
-    together, group = {1: (2, 4), 2: (2, 2), 4: (4, 1)}[kernel.itemsize]
+    together, group = {1: (2, 4), 2: (2, 2), 4: (4, 1)}[max(kernel.itemsize, x_bytes)]
     f, k = filters.shape
     padded = np.zeros((rounded_up(f, together), rounded_up(k, group)), kernel.dtype)
     padded[:f, :k] = filters
     groups = padded.reshape(len(padded) // together, together, -1, group).transpose(0, 2, 1, 3)
     if kernel.dtype == np.float32:
         return np.ascontiguousarray(groups.reshape(*groups.shape[:2], together))
-    if kernel.dtype == np.int8:
+    if kernel.dtype == np.int8 and group == 2:
+        groups = groups.transpose(0, 1, 3, 2)
+    elif kernel.dtype == np.int8:
         # [f, k] of a group -> a word of (0, 0) (1, 0) (0, 2) (1, 2), a word of (0, 1) (1, 1) (0, 3) (1, 3)
         groups = groups[..., [0, 2, 1, 3]].transpose(0, 1, 3, 2)
     words: Array = np.ascontiguousarray(groups.reshape(*groups.shape[:2], -1)).view(np.uint32)

@@ -187,6 +187,13 @@ static inline int32_t nn_affine_offset(int32_t zero, int32_t right) {
     return (2 * zero + 1) * (1 << (right - 1));
 }
 
+/* The multiplier m of fast kernels for 32-bit x: nn_multiply_i64(x, multiplier, shift) is x * m * 2^-32 to
+ * nearest, halves up; shift -17..-1. */
+static inline int32_t nn_affine_multiplier_16(int32_t multiplier, int32_t shift) {
+    const int32_t reduced = multiplier < 0x7FFF0000 ? (multiplier + 0x8000) >> 16 : 0x7FFF;
+    return reduced * (1 << (17 + shift));
+}
+
 /* clamp(sum / count, min, max), halves away from zero; |sum| + count / 2 < 2^31. */
 static inline int32_t nn_divide_away(int32_t sum, int32_t count, int32_t min, int32_t max) {
     const int32_t y = (sum > 0 ? sum + count / 2 : sum - count / 2) / count;

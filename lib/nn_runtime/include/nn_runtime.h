@@ -161,19 +161,19 @@ void nn_conv_f32_simd(const float *NN_RESTRICT x, const float *NN_RESTRICT w, co
 
 /* ---- Depthwise convolution by SIMD ----
  *
- * The numbers of nn_conv_T with groups = C: filters f * F/C .. of channel f. Requires groups = C, rounding and
- * shifts as above. The weights of a filter lie in lines: with down = 0 a line is a kernel row, K = KW taps, with
- * down = 1 a kernel column, K = KH. Lines are best along the longer side of the output.
+ * The numbers of nn_conv_T with groups = C: filters f * F/C .. of channel f. Requires groups = C, rounding
+ * and shifts as above. The weights of a filter lie in lines: with down = 0 a line is a kernel row, K = KW
+ * taps, with down = 1 a kernel column, K = KH. Lines are best along the longer side of the output.
  *
- *   w q8   [F][lines][K/2 + 1], rounded down. The bytes of a word j, first to last: taps 2 j, 2 j - 1, 2 j + 1,
- *          2 j; those outside of the line are 0.
- *   w q16  [F][lines][K/2 + 1][2]: taps 2 j (low half) and 2 j + 1; in the second word 2 j - 1 and 2 j.
+ *   w q8   [F][lines][K/2 + 1], rounded down. The bytes of a word j, first to last: taps 2 j, 2 j - 1, 2 j +
+ * 1, 2 j; those outside of the line are 0. w q16  [F][lines][K/2 + 1][2]: taps 2 j (low half) and 2 j + 1; in
+ * the second word 2 j - 1 and 2 j.
  *
  *   scratch  lanes * (8 + max(10, 2 * lines * P) + columns * slots) + lines * p + 1 words: lanes = 4 (q8) or
  *            2 (q16); p = (K/2 + 1) / 8 rounded up, P = K/2 + 1 rounded up to a multiple of p; slots =
- *            (lines - 1) * D + 1, D the dilation across the lines. Along them, n outputs (at most 64) rounded up
- *            to four, stride S, dilation L: columns = n/2 - 1 + P where S = L = 1, else (n - 1) * s + P with
- *            s = S/2 for L = 1 and even S, else s = P
+ *            (lines - 1) * D + 1, D the dilation across the lines. Along them, n outputs (at most 64) rounded
+ * up to four, stride S, dilation L: columns = n/2 - 1 + P where S = L = 1, else (n - 1) * s + P with s = S/2
+ * for L = 1 and even S, else s = P
  */
 void nn_conv_q8_depthwise(const int8_t *NN_RESTRICT x, const uint32_t *NN_RESTRICT w,
                           const int32_t *NN_RESTRICT bias, const nn_conv_shape *shape,
@@ -385,8 +385,8 @@ void nn_dense_a8_simd(const int8_t *NN_RESTRICT x, const uint32_t *NN_RESTRICT w
                       const int32_t *NN_RESTRICT bias, uint32_t in, uint32_t out,
                       const nn_requant_affine *requant, int8_t *NN_RESTRICT y);
 
-/* Convolution by SIMD, depthwise too, and by Winograd's algorithm: requirements, w and scratch as for q8, any x_zero; every
- * shift in -22..-1 and |acc| < 2^30. */
+/* Convolution by SIMD, depthwise too, and by Winograd's algorithm: requirements, w and scratch as for q8, any
+ * x_zero; every shift in -22..-1 and |acc| < 2^30. */
 void nn_conv_a8_simd(const int8_t *NN_RESTRICT x, const uint32_t *NN_RESTRICT w,
                      const int32_t *NN_RESTRICT bias, const nn_conv_shape *shape,
                      const nn_requant_affine *requant, uint32_t *NN_RESTRICT scratch, int8_t *NN_RESTRICT y);
@@ -397,6 +397,24 @@ void nn_conv_a8_depthwise(const int8_t *NN_RESTRICT x, const uint32_t *NN_RESTRI
 void nn_conv_a8_wino(const int8_t *x, const uint32_t *NN_RESTRICT w, const int32_t *NN_RESTRICT bias,
                      const nn_conv_shape *shape, const nn_requant_affine *requant, uint32_t groups,
                      uint32_t *NN_RESTRICT scratch, int8_t *y);
+
+/* The same for a16 with accumulators and biases of 32 bits: |acc| < 2^31; x_zero and zero point 0;
+ * convolutions: every shift in -17..-1. Depthwise: w as for q8, scratch as for q16. Others: scratch as for
+ * nn_conv_q16_simd,
+ *
+ *   w  [F/2][K/2], rounded up. The bytes of a word, first to last: weight k of filter f, of f+1, weight k+1
+ * of f, of f+1 */
+void nn_conv_a16_simd(const int16_t *NN_RESTRICT x, const uint32_t *NN_RESTRICT w,
+                      const int32_t *NN_RESTRICT bias, const nn_conv_shape *shape,
+                      const nn_requant_affine *requant, uint32_t *NN_RESTRICT scratch,
+                      int16_t *NN_RESTRICT y);
+void nn_conv_a16_depthwise(const int16_t *NN_RESTRICT x, const uint32_t *NN_RESTRICT w,
+                           const int32_t *NN_RESTRICT bias, const nn_conv_shape *shape,
+                           const nn_requant_affine *requant, uint32_t down, uint32_t *NN_RESTRICT scratch,
+                           int16_t *NN_RESTRICT y);
+void nn_dense_a16_simd(const int16_t *NN_RESTRICT x, const uint32_t *NN_RESTRICT w,
+                       const int32_t *NN_RESTRICT bias, uint32_t in, uint32_t out,
+                       const nn_requant_affine *requant, int16_t *NN_RESTRICT y);
 
 /* Addition: with L = 20 (a8) or 15 (a16),
  * y[i] = clamp(zero_point + m * (m_a * ((a[i] - zero_a) * 2^L) + m_b * ((b[i] - zero_b) * 2^L)), min, max).

@@ -27,7 +27,7 @@ typedef struct {
     int16_t min, max; /* 24: output = clamp(sum >> shift, min, max); a8: see nn_affine_offset */
     void *y[4];       /* 28: outputs of the positions. A position to ignore has the place of the first: it is
                        * written last */
-    const int32_t *multipliers;  /* 44: a8: multiplier and shift (-22..-1) of each filter from here on */
+    const int32_t *multipliers;  /* 44: affine: multiplier and shift of each filter from here on */
     const int8_t *filter_shifts; /* 48 */
 } nn_mac_block;
 
@@ -40,11 +40,13 @@ typedef struct {
 void nn_mac_4x2_q8(nn_mac_block *block);
 void nn_mac_4x2_q16(nn_mac_block *block);
 void nn_mac_4x2_a8(nn_mac_block *block);
+void nn_mac_4x2_a16(nn_mac_block *block); /* w as for q8 */
 
 /* The same for one position: x [pairs], y[0] only. */
 void nn_mac_1x2_q8(nn_mac_block *block);
 void nn_mac_1x2_q16(nn_mac_block *block);
 void nn_mac_1x2_a8(nn_mac_block *block);
+void nn_mac_1x2_a16(nn_mac_block *block);
 
 /* The output of filter 0 or 1, with the range of any clamp. */
 static inline int32_t nn_mac_out(int32_t sum, uint32_t filter, const nn_mac_block *block) {
@@ -56,6 +58,12 @@ static inline int32_t nn_mac_out(int32_t sum, uint32_t filter, const nn_mac_bloc
 static inline int32_t nn_mac_out_affine(int32_t sum, uint32_t filter, const nn_mac_block *block) {
     const int32_t shift = block->filter_shifts[filter];
     sum = nn_multiply_i32(sum, block->multipliers[filter], shift) + ((int32_t)block->shifts >> 1);
+    return sum < block->min ? block->min : sum > block->max ? block->max : sum;
+}
+
+/* The same for a16, shifts -17..-1 and zero point 0. */
+static inline int32_t nn_mac_out_affine_16(int32_t sum, uint32_t filter, const nn_mac_block *block) {
+    sum = (int32_t)nn_multiply_i64(sum, block->multipliers[filter], block->filter_shifts[filter]);
     return sum < block->min ? block->min : sum > block->max ? block->max : sum;
 }
 

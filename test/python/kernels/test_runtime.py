@@ -34,8 +34,8 @@ def test_table_is_complete() -> None:
         for kind in AFFINE_KINDS
     }
     tested |= {("conv", f"{kind}_wino") for kind in ("q8", "q16", "f32", "a8")}
-    tested |= {("conv", f"{kind}_depthwise") for kind in ("q8", "q16", "a8")}
-    tested |= {("conv", "a8_simd"), ("dense", "a8_simd")}
+    tested |= {("conv", f"{kind}_depthwise") for kind in ("q8", "q16", "a8", "a16")}
+    tested |= {(op, f"{kind.name}_simd") for op in ("conv", "dense") for kind in AFFINE_KINDS}
     tested |= {("conv", f"{kind.name}_simd") for kind in STORAGE_KINDS}
     functions = kernel_table().functions
     assert set(functions) == tested

@@ -8,31 +8,35 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from microai.codegen import affine_math
 from microai.codegen.ops.conv import Window, depthwise_down, depthwise_scratch
 from microai.codegen.simd import arrange_depthwise, arrange_simd, scratch_bytes
 
 from . import oracle
-from .library import A8, F32, Q8, Q16, Affine, Array, Kind, Library, Output, Range, Requant, shape_to_c
+from .library import A8, A16, F32, Q8, Q16, Affine, Array, Kind, Library, Output, Range, Requant, shape_to_c
 from .shapes import SEEDS, Draw, conv_shapes, filter_outs
 from .test_affine import affine_outs, finish
 from .test_sums import SHIFTS, operands
 
-KINDS = (Q8, Q16, F32, A8)
-DEPTHWISE_KINDS = (Q8, Q16, A8)
+# Accumulators and biases of the SIMD kernels have 32 bits.
+A16_NARROW = replace(A16, acc=np.int32, bias_bits=24)
+KINDS = (Q8, Q16, F32, A8, A16_NARROW)
+DEPTHWISE_KINDS = (Q8, Q16, A8, A16_NARROW)
 Out = Requant | Range | Affine
 
 
 @st.composite
 def outs(draw: Draw, kind: Kind, filters: int) -> Out:
     """Outputs that these kernels make."""
-    if kind is A8:
-        return draw(affine_outs(kind, (-22, -1), filters))
+    if kind in (A8, A16_NARROW):
+        return draw(affine_outs(kind, (-22, -1) if kind is A8 else (-17, -1), filters))
     return served(draw(filter_outs(kind, SHIFTS[kind.name], filters)))
 
 
 def finished(acc: Array, out: Out, kind: Kind) -> Array:
     if isinstance(out, Affine):
-        return finish(acc, out).astype(kind.dtype)
+        multiply = affine_math.multiply if kind is A8 else affine_math.multiply_wide
+        return finish(acc, out, multiply).astype(kind.dtype)
     return oracle.finish_filters(acc, out, kind.dtype)
 
 
@@ -46,12 +50,12 @@ def served(out: Requant | Range) -> Requant | Range:
 
 def run(library: Library, kind: Kind, s: oracle.ConvShape, out: Out, seed: int) -> None:
     """Compare with the oracle."""
-    s = s if kind.fixed else replace(s, x_zero=0)
+    s = replace(s, x_zero=0) if kind in (F32, A16_NARROW) else s
     shape = (s.out_c, s.k_h, s.k_w, s.in_c)
     x, w, bias = operands(seed, kind, kind.w_bits, (s.in_h, s.in_w, s.in_c), shape, s.out_c)
     expected = finished(oracle.conv(x, w, bias, s), out, kind)
     y = Output(expected.shape, kind.dtype)
-    table = arrange_simd(w.astype(kind.dtype))
+    table = arrange_simd(w.astype(kind.w_dtype or kind.dtype), kind.bits // 8)
     bytes_ = scratch_bytes(s.k_h * s.k_w * s.in_c, s.out_h * s.out_w, np.dtype(kind.dtype).itemsize)
     scratch = Output((bytes_ // 4,), np.uint32)
     more = [scratch.array] if kind.fixed else []
@@ -98,13 +102,14 @@ def test_long_rows(library: Library, kind: Kind, positions: int) -> None:
         )
         multipliers, shifts = range(2**30, 2**30 + 12345 * filters, 12345), range(-10, filters - 10)
         out: Out = Requant(7, oracle.Rounding.FLOOR, -100, 127) if kind.fixed else Range(0.0)
-        if kind is A8:
-            out = Affine(tuple(multipliers), tuple(shifts), -5, -128, 127)
+        if kind in (A8, A16_NARROW):
+            out = Affine(tuple(multipliers), tuple(shifts), -5 if kind is A8 else 0, -128, 127)
         run(library, kind, s, out, seed)
 
 
 def run_depthwise(library: Library, kind: Kind, s: oracle.ConvShape, out: Out, seed: int) -> None:
     """Compare with the oracle; lines along the longer side of the output."""
+    s = replace(s, x_zero=0) if kind is A16_NARROW else s
     shape = (s.out_c, s.k_h, s.k_w, 1)
     x, w, bias = operands(seed, kind, kind.w_bits, (s.in_h, s.in_w, s.in_c), shape, s.out_c)
     expected = finished(oracle.conv(x, w, bias, s), out, kind)
@@ -154,7 +159,8 @@ def test_long_lines(library: Library, kind: Kind, stride: int, kernel: tuple[int
             *(1, stride, 1, 1, kernel[0] // 2, kernel[1] // 2, channels, zero),
         )
         out: Out = Requant(7, oracle.Rounding.FLOOR, -100, 127)
-        if kind is A8:
-            out = Affine(tuple(range(2**30, 2**30 + channels)), tuple(range(-9, channels - 9)), -5, -128, 127)
+        if kind in (A8, A16_NARROW):
+            multipliers, shifts = range(2**30, 2**30 + channels), range(-10, channels - 10)
+            out = Affine(tuple(multipliers), tuple(shifts), -5 if kind is A8 else 0, -128, 127)
         run_depthwise(library, kind, s, out, seed)
         run_depthwise(library, kind, turned(s), out, seed)

@@ -10,6 +10,7 @@ from microai.errors import UserError
 from microai.train.layers import convolution, pooling
 from microai.train.models import MODELS
 from microai.train.models.cnn import Cnn
+from microai.train.models.ds_cnn import DsCnn
 from microai.train.models.mlp import Mlp
 from microai.train.models.resnetv1 import ResNetV1
 
@@ -187,3 +188,15 @@ def test_windows_larger_than_the_input() -> None:
         Cnn(paddings=(0, 0)).build((2, 2, 1), 2)
     with pytest.raises(UserError, match='use kind = "mlp"'):
         Cnn().build((5,), 2)
+
+
+def test_ds_cnn_is_the_papers() -> None:
+    """Small DS-CNN of Hello Edge on 49 x 10 features of 12 words: 25 x 5 positions, MACs counted by hand."""
+    model = DsCnn(image=True, batch_norm=False).build((49, 10), 12)
+    assert kinds(model).count("DepthwiseConv2D") == 4 and kinds(model).count("Conv2D") == 5
+    assert model.get_layer("conv1").output.shape == (None, 25, 5, 64)
+    assert model.get_layer("block4_pointwise").output.shape == (None, 25, 5, 64)
+    assert model.count_params() == (40 + 1) * 64 + 4 * ((9 + 1) * 64 + (64 + 1) * 64) + (64 + 1) * 12
+    signal = DsCnn().build((49, 10), 12)
+    assert signal.get_layer("conv1").kernel_size == (10,)
+    assert signal.get_layer("block1_depthwise").output.shape == (None, 25, 64)

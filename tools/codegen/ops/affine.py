@@ -35,8 +35,9 @@ LARGEST_ACCUMULATOR = {8: (1 << 31) - 1, 16: (1 << 47) - 1}
 """Of sums of products, by bits of the activations: what `multiply` and `multiply_wide` take."""
 LARGEST_SHIFT = {8: 30, 16: 7}
 ADD_LEFT = {8: 20, 16: 15}
-SIMD_SHIFTS = 22
-"""The largest right shift for which a zero point fits in front of it (nn_affine_offset)."""
+SIMD_SHIFTS = {8: 22, 16: 17}
+"""The largest right shift of the SIMD kernels, by bits: for which a zero point fits in front of it
+(nn_affine_offset); for which 32 bits of the product are shifted out at least (nn_affine_multiplier_16)."""
 
 
 @dataclass(frozen=True)
@@ -164,6 +165,11 @@ def sums_of_products(
     return bias.astype(np.int32 if source.bits == 8 else np.int64), requant, Accumulator(bound)
 
 
+def bits_of(bias: Array) -> int:
+    """Bits of the activations of a layer of sums of products, by the type of its bias."""
+    return 8 if bias.dtype == np.int32 else 16
+
+
 @dataclass(frozen=True, eq=False)
 class AffineConv(AffineOp):
     """Convolution; `zero`: the stored input that stands in the padding; its share is folded into the bias."""
@@ -193,14 +199,18 @@ class AffineConv(AffineOp):
         return oh * ow * self.kernel.size
 
     def simd_serves(self) -> bool:
-        """nn_conv_a8_simd gives this output: every shift to the right, twice the accumulator fits 32 bits."""
-        shifts = self.requant.shifts
-        small = shifts.min() >= -SIMD_SHIFTS and shifts.max() < 0 and 2 * self.accumulator.bound < 1 << 31
-        return self.bias.dtype == np.int32 and bool(small)
+        """nn_conv_a8_simd or nn_conv_a16_simd gives this output: shifts to the right, sums of 32 bits.
+
+        8 bits: twice the accumulator fits. 16 bits: the accumulator does, and nothing is added to the output.
+        """
+        bits, shifts = bits_of(self.bias), self.requant.shifts
+        fits = self.accumulator.bound << (bits == 8) < 1 << 31 and (bits == 8 or self.requant.zero_point == 0)
+        return bool(shifts.min() >= -SIMD_SHIFTS[bits] and shifts.max() < 0 and fits)
 
     def lower(self, call: CallBuilder) -> None:
         if call.choice:
-            lower_simd(call, self.kernel, self.bias, self.window, self.requant.lower(call), self.zero)
+            bias = self.bias.astype(np.int32)
+            lower_simd(call, self.kernel, bias, self.window, self.requant.lower(call), self.zero)
             return
         call.kernel(
             "conv",
@@ -250,15 +260,21 @@ class AffineDense(AffineOp):
     def macs(self, inputs: Sequence[Shape], output: Shape) -> int:
         return int(self.kernel.size)
 
+    def simd_serves(self) -> bool:
+        """nn_dense_a8_simd or nn_dense_a16_simd gives this output: the accumulator fits 32 bits."""
+        return self.accumulator.bound < 1 << 31
+
     def lower(self, call: CallBuilder) -> None:
         filters, channels = self.kernel.shape
-        kernel = arrange_simd(self.kernel) if call.choice else self.kernel
-        layout = f"for simd, F={filters}" if call.choice else f"[F={filters}][C={channels}]"
+        kernel, bias, layout = self.kernel, self.bias, f"[F={filters}][C={channels}]"
+        if call.choice:
+            kernel, bias = arrange_simd(kernel, bits_of(bias) // 8), bias.astype(np.int32)
+            layout = f"for simd, F={filters}"
         call.kernel(
             "dense",
             call.input(0),
             call.table("kernel", kernel, layout),
-            call.table("bias", self.bias, "[F]"),
+            call.table("bias", bias, "[F]"),
             f"{channels}u",
             f"{filters}u",
             self.requant.lower(call),

@@ -340,7 +340,8 @@ def lower_simd(
         down, groups = depthwise_down(call.type_of(call.node.name).shape), call.input_shape(0)[-1]
         table, options = arrange_depthwise(kernel[..., 0], down), [f"{down:d}u"]
     else:
-        table = arrange_wino(kernel[:, 0]) if wino else arrange_simd(kernel)
+        x_bytes = call.type_of(call.node.inputs[0]).format.bytes
+        table = arrange_wino(kernel[:, 0]) if wino else arrange_simd(kernel, x_bytes)
     if wino and kernel.dtype == np.int16:
         bias = bias_q16(kernel, bias)
     call.kernel(
