@@ -1,6 +1,6 @@
-"""Cycles of each layer of ResNetv1-6 on a virtual board: the tables of docs/performance.md and docs/memory.md.
+"""Cycles of each layer of ResNetv1-6 or DS-CNN on a virtual board: the tables of docs/performance.md and docs/memory.md.
 
-PYTHONPATH=test python -m python.profile_layers int8 80 [size | ram | balanced | speed [ARENA_LIMIT [BOARD]]]
+PYTHONPATH=test python -m python.profile_layers int8 (80 | ds_cnn) [size | ram | balanced | speed [ARENA_LIMIT [BOARD]]]
 
 ARENA_LIMIT in bytes, 0 for none; BOARD: the Nucleo if absent.
 """
@@ -16,20 +16,33 @@ from microai.boards.board import Board, load_board
 from microai.boards.measure import Measurement, measure
 from microai.codegen.choose import GOALS, Optimize
 from microai.codegen.emit import emit
+from microai.codegen.graph import Graph
 from microai.codegen.host import pack
 from microai.codegen.pipeline import Compiled, compile_graph, scheme_for
 from microai.codegen.reference import outputs, stored
 from microai.codegen.render import render
 from microai.firmware import build_image
 
-from .resnet import inputs, resnetv1_6
+from .ds_cnn import ds_cnn
+from .resnet import resnetv1_6
 
 CLOCK_HZ = 48_000_000
 
 
+def network(name: str | int) -> Graph:
+    """ResNetv1-6 by its number of filters, or "ds_cnn"."""
+    return ds_cnn() if name == "ds_cnn" else resnetv1_6(int(name))
+
+
+def samples(graph: Graph, count: int) -> list[np.ndarray]:
+    """Normal samples [count, ...] for a network of one input."""
+    (name,) = graph.inputs
+    return [np.random.default_rng(2).normal(size=(count, *graph.tensors[name].shape)).astype(np.float32)]
+
+
 def measured(
     kind: str,
-    filters: int,
+    name: str | int,
     board: Board,
     clock_hz: int,
     folder: Path,
@@ -38,24 +51,23 @@ def measured(
 ) -> tuple[Compiled, Measurement]:
     """Generate, build and run the network in one number type; int16 is the paper's Q7.9."""
     scheme = scheme_for(kind, **({"scale": "network", "frac": 9} if kind == "int16" else {}))
-    compiled = compile_graph(
-        resnetv1_6(filters), scheme, inputs(16), optimize=optimize, arena_limit=arena_limit
-    )
+    graph = network(name)
+    compiled = compile_graph(graph, scheme, samples(graph, 16), optimize=optimize, arena_limit=arena_limit)
     emit(render(compiled.program), folder / "nn_model")
     elf = build_image(folder / "nn_model", board, clock_hz, folder / "build")
-    vectors = pack(stored(compiled.quantized, inputs(1)), compiled.program.inputs)
+    vectors = pack(stored(compiled.quantized, samples(graph, 1)), compiled.program.inputs)
     return compiled, measure(elf, board, [bytes(row) for row in vectors])
 
 
-def main(kind: str, filters: int, optimize: Optimize, limit: int, name: str) -> None:
+def main(kind: str, name: str, optimize: Optimize, limit: int, board_name: str) -> None:
     with tempfile.TemporaryDirectory() as folder:
-        board = load_board(name)
-        compiled, m = measured(kind, filters, board, CLOCK_HZ, Path(folder), optimize, limit)
+        board = load_board(board_name)
+        compiled, m = measured(kind, name, board, CLOCK_HZ, Path(folder), optimize, limit)
     program, cycles = compiled.program, m.cycles[0]
-    expected = outputs(compiled.quantized, stored(compiled.quantized, inputs(1)))[0]
+    expected = outputs(compiled.quantized, stored(compiled.quantized, samples(compiled.imported, 1)))[0]
     found = np.frombuffer(m.outputs[0], program.outputs[0].type.format.dtype).reshape(expected.shape)
     largest = np.abs(found - expected).max()
-    print(f"ResNetv1-6 f={filters} {kind}, {optimize}: {cycles} cycles, {cycles / CLOCK_HZ * 1000:.1f} ms,")
+    print(f"{program.title} {kind}, {optimize}: {cycles} cycles, {cycles / CLOCK_HZ * 1000:.1f} ms,")
     print(f"{cycles / program.macs:.3f} cycles a MAC; ROM {m.footprint.rom}, RAM {m.footprint.ram} (arena")
     print(
         f"{program.plan.arena_bytes}), stack {m.stack_used} bytes; largest difference from the reference {largest:g}"
@@ -74,7 +86,7 @@ if __name__ == "__main__":
     goal = sys.argv[3] if len(sys.argv) > 3 else "speed"
     main(
         sys.argv[1],
-        int(sys.argv[2]),
+        sys.argv[2],
         next(known for known in GOALS if known == goal),
         int((sys.argv[4:] or "0")[0]),
         (sys.argv[5:] or ["nucleo_l452re"])[0],

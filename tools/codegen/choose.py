@@ -2,8 +2,8 @@
 
 `candidates` lists every kernel that gives a layer's numbers: that is a matter of proofs (accumulators, formats,
 shapes), never of cost. Which one is taken is a matter of cost alone: measured by tools/selection.py where there
-is a virtual board, else by the rule here. `speed` then takes the SIMD convolution wherever it can serve, for
-convolutions of width 3 Winograd's algorithm; every other goal keeps the portable kernels, which need no
+is a virtual board, else by the rule here. `speed` then takes the SIMD convolution, depthwise or not, wherever it can
+serve, for convolutions of width 3 Winograd's algorithm; every other goal keeps the portable kernels, which need no
 scratch memory.
 """
 
@@ -19,12 +19,13 @@ from .formats import Affine, Fixed
 from .graph import Graph, Node
 from .ops.add import FixedAdd
 from .ops.affine import AffineConv, AffineDense
-from .ops.base import hwc
+from .ops.base import Shape, hwc
 from .ops.conv import (
     Conv,
     FixedConv,
     Window,
     bound_of,
+    depthwise_down,
     depthwise_scratch,
     rounding_half,
     simd_serves,
@@ -34,7 +35,7 @@ from .ops.copy import FixedClamp, FixedReshape
 from .ops.dense import ONE_POSITION, Dense, FixedDense
 from .ops.pool import FixedAvgPool, FixedMaxPool
 from .plan import PLAIN, Option, Work
-from .simd import scratch_bytes
+from .simd import DEPTHWISE_BLOCK, scratch_bytes
 from .winograd import scratch_bytes as wino_bytes
 from .winograd import serves_q16
 
@@ -54,19 +55,29 @@ WINO_GROUPS = {1: 8, 2: 4, 4: 3}
 class Choice:
     """A variant of a kernel, by its suffix ("": the portable one); scratch memory in bytes.
 
-    `groups` of 16 positions are computed at a time (Winograd's algorithm only).
+    `groups` of 16 positions are computed at a time (Winograd's algorithm only). `down`: lines run along the height
+    (depthwise only).
     """
 
     kernel: str = ""
     scratch: int = 0
     groups: int = 0
+    down: bool = False
 
-    @property
-    def work(self) -> Work:
-        """How the cost of a call in 1-D depends on its positions: blocks of 4, or of 16 and weights transformed."""
+    def work(self, shape: Shape) -> Work:
+        """How the cost of a call depends on its rows, which in 1-D are positions; `shape`: of the whole output.
+
+        Blocks of 4 positions, or of 16 and weights transformed. A depthwise call prepares filters and fills its
+        first lines, about as dear as two rows.
+        """
+        if self.kernel == "depthwise":
+            return Work(4 if self.down or len(shape) == 2 else 1, DEPTHWISE_BLOCK, 2.0)
+        if len(shape) == 3:
+            rest = 1.5 / shape[1] if self.kernel == "simd" and shape[1] % 4 else 0.0
+            return Work(1, LARGEST_DIMENSION, rest)
         if self.kernel == "wino":
             return Work(16, 16 * self.groups, 5.0, ahead=16 * self.groups)
-        return Work(4) if self.kernel in ("simd", "depthwise") else PLAIN
+        return Work(4) if self.kernel == "simd" else PLAIN
 
     def __str__(self) -> str:
         return f"{self.kernel or 'portable'}{f' x{self.groups}' if self.groups else ''}"
@@ -102,15 +113,20 @@ def candidates(graph: Graph, node: Node) -> list[Choice]:
 
 
 # Cycles of a multiply-accumulate, about, for choosing by the rule; those that blocks cost beside come on top.
-RATES = {"": 5.0, "simd": 1.2, "wino": 0.63, "depthwise": 2.5}
+RATES = {"": 5.0, "simd": 1.2, "wino": 0.63, "depthwise": 3.0}
+# Of the portable kernel where each filter has one channel.
+PORTABLE_DEPTHWISE = 24.0
 
 
 def priced(graph: Graph, node: Node, choice: Choice, cycles: float | None = None) -> Option:
     """A kernel for the memory plan; `cycles` of the whole layer, None: by the rule."""
     shape = graph.tensors[node.name].shape
-    work = choice.work if len(shape) == 2 else PLAIN
+    work = choice.work(shape) if len(shape) > 1 else PLAIN
     if cycles is None:
-        cycles = RATES[choice.kernel] * graph.macs(node) * work.rows(shape[0]) / shape[0]
+        rate = RATES[choice.kernel]
+        if choice == PORTABLE and isinstance(node.op, Conv | FixedConv | AffineConv) and node.op.groups > 1:
+            rate = PORTABLE_DEPTHWISE if node.op.kernel.shape[-1] == 1 else rate
+        cycles = rate * graph.macs(node) * work.rows(shape[0]) / shape[0]
     return Option(choice.scratch, cycles, work)
 
 
@@ -135,7 +151,7 @@ def gives_sums(op: FixedConv | FixedDense | AffineConv) -> bool:
 
 
 def simd(graph: Graph, node: Node) -> list[Choice]:
-    """The convolution by SIMD, for convolutions without groups and dense layers."""
+    """The convolution by SIMD, for dense layers too; float only without groups, depthwise ones are not for it."""
     op = node.op
     if isinstance(op, AffineDense):
         return [Choice("simd")] if op.simd_serves() else []
@@ -145,7 +161,9 @@ def simd(graph: Graph, node: Node) -> list[Choice]:
     if isinstance(op, FixedConv | FixedDense | AffineConv) and not gives_sums(op):
         return []
     source = graph.tensors[node.inputs[0]]
-    if groups > 1 or hwc(source.shape)[2] > LARGEST_DIMENSION:
+    if groups > 1 and (isinstance(op, Conv) or op.kernel.shape[-1] == 1):
+        return []
+    if hwc(source.shape)[2] > LARGEST_DIMENSION:
         return []
     if isinstance(op, Conv) and window.dilation[1] > 1:
         return []
@@ -160,8 +178,8 @@ def depthwise(graph: Graph, node: Node) -> list[Choice]:
         return []
     if not gives_sums(op):
         return []
-    source = graph.tensors[node.inputs[0]].format
-    return [Choice("depthwise", depthwise_scratch(op.window, graph.tensors[node.name].shape, source.bytes))]
+    shape, size = graph.tensors[node.name].shape, graph.tensors[node.inputs[0]].format.bytes
+    return [Choice("depthwise", depthwise_scratch(op.window, shape, size), down=depthwise_down(shape))]
 
 
 def winograd(graph: Graph, node: Node) -> list[Choice]:
@@ -170,6 +188,7 @@ def winograd(graph: Graph, node: Node) -> list[Choice]:
     source = graph.tensors[node.inputs[0]]
     if (
         not isinstance(op, Conv | FixedConv | AffineConv)
+        or op.groups > 1
         or not simd(graph, node)
         or not of_width_3(op.window)
     ):

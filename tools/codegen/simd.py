@@ -11,6 +11,12 @@ def rounded_up(count: int, to: int) -> int:
     return -(-count // to) * to
 
 
+def arrange_groups(kernel: Array, x_bytes: int, groups: int) -> Array:
+    """The tables of `groups` groups, one behind the other; kernel [F, ...]."""
+    found: Array = np.concatenate([arrange_simd(part, x_bytes) for part in np.split(kernel, groups)])
+    return found
+
+
 def arrange_simd(kernel: Array, x_bytes: int = 0) -> Array:
     """The table that nn_conv_T_simd reads, from weights [F, ...] of type int8, int16 or float32.
 

@@ -135,12 +135,12 @@ void nn_conv_f32(const float *NN_RESTRICT x, const float *NN_RESTRICT w, const f
 
 /* ---- Convolution by SIMD ----
  *
- * The numbers of nn_conv_T with groups = 1, faster on cores with the DSP instructions of ARMv7E-M (f32: with
- * an FPU); plain C elsewhere. A dense layer is a convolution of one position. K = KH * KW * C elements under
- * the window, in the order kh, kw, c; weights beyond K or F are zero.
+ * The numbers of nn_conv_T, faster on cores with the DSP instructions of ARMv7E-M (f32: with an FPU); plain C
+ * elsewhere. A dense layer is a convolution of one position. K = KH * KW * C/G elements under the window, in
+ * the order kh, kw, c; F stands for F/G, weights beyond K or F are zero; the groups' tables follow each other.
  *
- * Requires groups = 1; q8, q16: rounding FLOOR (a half added to the bias makes it NEAREST), shifts 0..31;
- * f32: dilation_w = 1.
+ * Requires of q8, q16: rounding FLOOR (a half added to the bias makes it NEAREST), shifts 0..31; of f32:
+ * groups = 1, dilation_w = 1.
  *
  *   w q8   [F/2][K/4][2], rounded up: (F+1)/2, (K+3)/4. The bytes of a word, first to last: weight k of
  *          filter f, of f+1, weight k+2 of f, of f+1; in the second word k+1 and k+3.

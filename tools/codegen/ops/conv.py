@@ -11,7 +11,7 @@ import numpy as np
 from ..formats import Array, Fixed, FixedWeights
 from ..packing import pack_bits
 from ..requant import Rounding
-from ..simd import arrange_depthwise, arrange_simd, runs_down, scratch_bytes_depthwise
+from ..simd import arrange_depthwise, arrange_groups, runs_down, scratch_bytes_depthwise
 from ..winograd import arrange as arrange_wino
 from ..winograd import bias_q16
 from .base import (
@@ -335,13 +335,13 @@ def lower_simd(
     choice = call.choice
     assert choice is not None
     wino = choice.kernel == "wino"
-    options, groups = [f"{choice.groups}u"] if wino else [], 1
+    options = [f"{choice.groups}u"] if wino else []
+    groups = call.input_shape(0)[-1] // kernel.shape[-1]
     if choice.kernel == "depthwise":
-        down, groups = depthwise_down(call.type_of(call.node.name).shape), call.input_shape(0)[-1]
-        table, options = arrange_depthwise(kernel[..., 0], down), [f"{down:d}u"]
+        table, options = arrange_depthwise(kernel[..., 0], choice.down), [f"{choice.down:d}u"]
     else:
         x_bytes = call.type_of(call.node.inputs[0]).format.bytes
-        table = arrange_wino(kernel[:, 0]) if wino else arrange_simd(kernel, x_bytes)
+        table = arrange_wino(kernel[:, 0]) if wino else arrange_groups(kernel, x_bytes, groups)
     if wino and kernel.dtype == np.int16:
         bias = bias_q16(kernel, bias)
     call.kernel(
