@@ -137,7 +137,8 @@ void nn_conv_f32(const float *NN_RESTRICT x, const float *NN_RESTRICT w, const f
  *
  * The numbers of nn_conv_T, faster on cores with the DSP instructions of ARMv7E-M (f32: with an FPU); plain C
  * elsewhere. A dense layer is a convolution of one position. K = KH * KW * C/G elements under the window, in
- * the order kh, kw, c; F stands for F/G, weights beyond K or F are zero; the groups' tables follow each other.
+ * the order kh, kw, c; F stands for F/G, weights beyond K or F are zero; the groups' tables follow each
+ * other.
  *
  * Requires of q8, q16: rounding FLOOR (a half added to the bias makes it NEAREST), shifts 0..31; of f32:
  * groups = 1, dilation_w = 1.
@@ -165,15 +166,16 @@ void nn_conv_f32_simd(const float *NN_RESTRICT x, const float *NN_RESTRICT w, co
  * and shifts as above. The weights of a filter lie in lines: with down = 0 a line is a kernel row, K = KW
  * taps, with down = 1 a kernel column, K = KH. Lines are best along the longer side of the output.
  *
- *   w q8   [F][lines][K/2 + 1], rounded down. The bytes of a word j, first to last: taps 2 j, 2 j - 1, 2 j +
- * 1, 2 j; those outside of the line are 0. w q16  [F][lines][K/2 + 1][2]: taps 2 j (low half) and 2 j + 1; in
- * the second word 2 j - 1 and 2 j.
+ *   w q8   [F][lines][K/2 + 1], rounded down. The bytes of word j, first to last: taps 2 j, 2 j - 1,
+ *          2 j + 1, 2 j; those outside of the line are 0
+ *   w q16  [F][lines][K/2 + 1][2]: taps 2 j (low half) and 2 j + 1; in the second word 2 j - 1 and 2 j
  *
- *   scratch  lanes * (8 + max(10, 2 * lines * P) + columns * slots) + lines * p + 1 words: lanes = 4 (q8) or
- *            2 (q16); p = (K/2 + 1) / 8 rounded up, P = K/2 + 1 rounded up to a multiple of p; slots =
- *            (lines - 1) * D + 1, D the dilation across the lines. Along them, n outputs (at most 64) rounded
- * up to four, stride S, dilation L: columns = n/2 - 1 + P where S = L = 1, else (n - 1) * s + P with s = S/2
- * for L = 1 and even S, else s = P
+ *   scratch  lanes * (8 + max(10, 2 * lines * P) + columns * slots) + lines * p + 1 words
+ *
+ *            lanes = 4 (q8) or 2 (q16); p = (K/2 + 1) / 8 rounded up; P = K/2 + 1 rounded up to a multiple
+ *            of p; slots = (lines - 1) * D + 1, D the dilation across the lines. Along them n outputs (at
+ *            most 64) rounded up to four, stride S, dilation L: columns = n/2 - 1 + P for S = L = 1, else
+ *            (n - 1) * s + P with s = S/2 for L = 1 and even S, s = P for others
  */
 void nn_conv_q8_depthwise(const int8_t *NN_RESTRICT x, const uint32_t *NN_RESTRICT w,
                           const int32_t *NN_RESTRICT bias, const nn_conv_shape *shape,
