@@ -1,4 +1,4 @@
-"""Cycles of each layer of ResNetv1-6 or DS-CNN on a virtual board: the tables of docs/performance.md and docs/memory.md.
+"""Cycles of each layer of ResNetv1-6 or DS-CNN on a virtual board: tables of docs/performance.md and docs/memory.md.
 
 PYTHONPATH=test python -m python.profile_layers int8 (80 | ds_cnn) [size | ram | balanced | speed [ARENA_LIMIT [BOARD]]]
 
