@@ -4,21 +4,30 @@
 
 #define GUARD 0xA5u
 
-guarded buffer_x, buffer_w, buffer_packed, buffer_simd, buffer_bias, buffer_y, buffer_scratch;
+#define BUFFER(name, count)                                                                                  \
+    static uint64_t name##_words[count];                                                                     \
+    guarded name = {name##_words, 8u * (count), 0u, 0u};
+BUFFER(buffer_x, BUFFER_WORDS)
+BUFFER(buffer_w, BUFFER_WORDS)
+BUFFER(buffer_packed, BUFFER_WORDS)
+BUFFER(buffer_simd, BUFFER_WORDS)
+BUFFER(buffer_bias, BUFFER_WORDS)
+BUFFER(buffer_y, BUFFER_WORDS)
+BUFFER(buffer_scratch, SCRATCH_WORDS)
 uint64_t expected_words[BUFFER_WORDS];
 
 void *guarded_part(guarded *buffer, uint32_t bytes, bool at_end) {
     uint8_t *all = (uint8_t *)buffer->words;
-    TEST_CHECK(bytes <= BUFFER_BYTES);
-    memset(all, GUARD, BUFFER_BYTES);
-    buffer->start = at_end ? BUFFER_BYTES - bytes : 0u;
+    TEST_CHECK(bytes <= buffer->size);
+    memset(all, GUARD, buffer->size);
+    buffer->start = at_end ? buffer->size - bytes : 0u;
     buffer->bytes = bytes;
     return all + buffer->start;
 }
 
 bool guarded_intact(const guarded *buffer) {
     const uint8_t *all = (const uint8_t *)buffer->words;
-    for (uint32_t i = 0; i < BUFFER_BYTES; i++) {
+    for (uint32_t i = 0; i < buffer->size; i++) {
         if ((i < buffer->start || i >= buffer->start + buffer->bytes) && all[i] != GUARD) {
             return false;
         }

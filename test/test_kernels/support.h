@@ -5,13 +5,14 @@
 #include "nn_runtime.h"
 #include "unity_lite.h"
 
-enum { BUFFER_WORDS = 360, BUFFER_BYTES = 8 * BUFFER_WORDS };
+enum { BUFFER_WORDS = 360, SCRATCH_WORDS = 1008 }; /* of 8 bytes */
 
 /* A kernel's argument: a part of its own array, at the beginning or at the end of it. A kernel that leaves
  * the part leaves the array once in the two runs of each case (the sanitizers see that) or spoils the filling
  * around it. */
 typedef struct {
-    uint64_t words[BUFFER_WORDS];
+    uint64_t *words;
+    uint32_t size; /* bytes of the array */
     uint32_t start, bytes;
 } guarded;
 

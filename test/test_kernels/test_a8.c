@@ -59,6 +59,8 @@ static const nn_requant_affine simd_outs[] = {
 
 #define TEST_WINO test_nn_conv_a8_wino
 #define CONV_WINO nn_conv_a8_wino
+#define TEST_WINO_3X3 test_nn_conv_a8_wino_3x3
+#define CONV_WINO_3X3 nn_conv_a8_wino_3x3
 #include "wino.inc"
 
 #define LOWEST INT8_MIN

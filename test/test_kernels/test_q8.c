@@ -57,6 +57,8 @@ static const nn_requant simd_outs[] = {
 
 #define TEST_WINO test_nn_conv_q8_wino
 #define CONV_WINO nn_conv_q8_wino
+#define TEST_WINO_3X3 test_nn_conv_q8_wino_3x3
+#define CONV_WINO_3X3 nn_conv_q8_wino_3x3
 #include "wino.inc"
 
 #define LEFTS(i, j) i, j,

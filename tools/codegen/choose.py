@@ -3,8 +3,8 @@
 `candidates` lists every kernel that gives a layer's numbers: that is a matter of proofs (accumulators, formats,
 shapes), never of cost. Which one is taken is a matter of cost alone: measured by tools/selection.py where there
 is a virtual board, else by the rule here. `speed` then takes the SIMD convolution, depthwise or not, wherever it can
-serve, for convolutions of width 3 Winograd's algorithm; every other goal keeps the portable kernels, which need no
-scratch memory.
+serve, for convolutions of width 3 and of 3 x 3 Winograd's algorithm; every other goal keeps the portable kernels,
+which need no scratch memory.
 """
 
 from __future__ import annotations
@@ -35,28 +35,38 @@ from .ops.copy import FixedClamp, FixedReshape
 from .ops.dense import ONE_POSITION, Dense, FixedDense
 from .ops.pool import FixedAvgPool, FixedMaxPool
 from .plan import PLAIN, Option, Work
-from .simd import DEPTHWISE_BLOCK, scratch_bytes
+from .simd import DEPTHWISE_BLOCK, scratch_bytes, scratch_bytes_wino_3x3
 from .winograd import scratch_bytes as wino_bytes
-from .winograd import serves_q16
+from .winograd import serves_8_3x3, serves_q16
 
 Optimize: TypeAlias = Literal["speed", "size", "ram", "balanced"]
 GOALS: tuple[Optimize, ...] = get_args(Optimize)
 LARGEST_DIMENSION = 65535
-# Groups of 16 positions that Winograd's algorithm computes at a time, at most: more take more memory and gain less.
+# Groups of 16 (3 x 3: 64) positions that Winograd's algorithm computes at a time, at most: more take more memory and
+# gain less.
 MOST_GROUPS = 8
+# 3 x 3: rows and columns of a tile, tiles of a group; positions that cost as much as to transform the weights
+# of a block once.
+WINO_TILE, WINO_TILES = 4, 4
+WINO_3X3_SETUP = 20.0
 # The rule, by the bytes of an element: below these the transforms cost more than they save,
 WINO_POSITIONS = 8
+WINO_POSITIONS_OF_ROWS = {1: 8, 2: 8, 4: 12}  # where the kernel has several rows
 WINO_CHANNELS = {1: 9, 2: 12, 4: 6}
 # and larger blocks do not pay for their memory.
 WINO_GROUPS = {1: 8, 2: 4, 4: 3}
+# The same for 3 x 3; positions of the 64 of a group.
+WINO_3X3_POSITIONS = 36
+WINO_3X3_CHANNELS = 3
+WINO_3X3_GROUPS = 4
 
 
 @dataclass(frozen=True)
 class Choice:
     """A variant of a kernel, by its suffix ("": the portable one); scratch memory in bytes.
 
-    `groups` of 16 positions are computed at a time (Winograd's algorithm only). `down`: lines run along the height
-    (depthwise only).
+    Winograd's algorithm only: `groups` of 16 positions (3 x 3: of 64) are computed at a time. `down`: lines run along
+    the height (depthwise only).
     """
 
     kernel: str = ""
@@ -67,11 +77,16 @@ class Choice:
     def work(self, shape: Shape) -> Work:
         """How the cost of a call depends on its rows, which in 1-D are positions; `shape`: of the whole output.
 
-        Blocks of 4 positions, or of 16 and weights transformed. A depthwise call prepares filters and fills its
-        first lines, about as dear as two rows.
+        Blocks of 4 positions, or of 16 and weights transformed; 3 x 3: rows of tiles, and weights transformed for
+        every block of them. A depthwise call prepares filters and fills its first lines, about as dear as two rows.
         """
         if self.kernel == "depthwise":
             return Work(4 if self.down or len(shape) == 2 else 1, DEPTHWISE_BLOCK, 2.0)
+        if self.kernel == "wino_3x3":
+            tiles = -(-shape[1] // WINO_TILE)
+            rows = max(WINO_TILES * self.groups // tiles, 1)
+            blocks = max(tiles / (WINO_TILES * self.groups), 1)
+            return Work(WINO_TILE, WINO_TILE * rows, WINO_3X3_SETUP / shape[1] * blocks)
         if len(shape) == 3:
             rest = 1.5 / shape[1] if self.kernel == "simd" and shape[1] % 4 else 0.0
             return Work(1, LARGEST_DIMENSION, rest)
@@ -97,23 +112,38 @@ def choose(graph: Graph, optimize: Optimize) -> Mapping[str, Choice]:
 def fastest(graph: Graph, node: Node) -> Choice:
     """The fastest kernel of a layer by the rule; it is one of the candidates."""
     options = candidates(graph, node)
-    _, out_w, filters = hwc(graph.tensors[node.name].shape)
+    out_h, out_w, filters = hwc(graph.tensors[node.name].shape)
     source = graph.tensors[node.inputs[0]]
     channels = hwc(source.shape)[2]
     size = source.format.bytes
+    square = [
+        option for option in options if option.kernel == "wino_3x3" and option.groups <= WINO_3X3_GROUPS
+    ]
+    if square and min(channels, filters) >= WINO_3X3_CHANNELS:
+        groups = -(-tiles_of(out_h, out_w) // WINO_TILES)
+        if out_h * out_w >= WINO_3X3_POSITIONS * groups:
+            return square[-1]
     wino = [option for option in options if option.kernel == "wino" and option.groups <= WINO_GROUPS[size]]
-    if wino and out_w >= WINO_POSITIONS and min(channels, filters) >= WINO_CHANNELS[size]:
+    several = isinstance(node.op, Conv | FixedConv) and node.op.window.kernel[0] > 1
+    least = WINO_POSITIONS_OF_ROWS[size] if several else WINO_POSITIONS
+    if wino and out_w >= least and min(channels, filters) >= WINO_CHANNELS[size]:
         return wino[-1]
     return next((option for option in options if option.kernel in ("simd", "depthwise")), PORTABLE)
 
 
 def candidates(graph: Graph, node: Node) -> list[Choice]:
     """Every kernel that gives this layer's numbers; the portable one first."""
-    return [PORTABLE, *simd(graph, node), *depthwise(graph, node), *winograd(graph, node)]
+    return [
+        PORTABLE,
+        *simd(graph, node),
+        *depthwise(graph, node),
+        *winograd(graph, node),
+        *winograd_3x3(graph, node),
+    ]
 
 
 # Cycles of a multiply-accumulate, about, for choosing by the rule; those that blocks cost beside come on top.
-RATES = {"": 5.0, "simd": 1.2, "wino": 0.63, "depthwise": 3.0}
+RATES = {"": 5.0, "simd": 1.2, "wino": 0.63, "wino_3x3": 0.5, "depthwise": 3.0}
 # Of the portable kernel where each filter has one channel.
 PORTABLE_DEPTHWISE = 24.0
 
@@ -139,7 +169,7 @@ def options(graph: Graph, optimize: Optimize) -> Mapping[str, Sequence[Choice]]:
         best = fastest(graph, node)
         if best != PORTABLE:
             known = candidates(graph, node)
-            found[node.name] = [c for c in known if c.kernel != "wino" or c.groups <= best.groups]
+            found[node.name] = [c for c in known if c.groups <= best.groups]
     return found
 
 
@@ -183,7 +213,10 @@ def depthwise(graph: Graph, node: Node) -> list[Choice]:
 
 
 def winograd(graph: Graph, node: Node) -> list[Choice]:
-    """Winograd's algorithm for width 3 along rows, in every number of equal blocks; only where SIMD serves."""
+    """Winograd's algorithm for width 3 along rows, in every number of equal blocks; only where SIMD serves.
+
+    int16 and float32: kernels of any height; 8 bits: those of one row.
+    """
     op = node.op
     source = graph.tensors[node.inputs[0]]
     if (
@@ -193,27 +226,59 @@ def winograd(graph: Graph, node: Node) -> list[Choice]:
         or not of_width_3(op.window)
     ):
         return []
+    height = op.window.kernel[0]
     if isinstance(op, FixedConv) and op.source.bytes == 2:
         if not can_wino_q16(graph, node, op):
             return []
     elif isinstance(op, FixedConv | AffineConv):
+        if height > 1 or op.window.strides[0] > 1 or any(op.window.padding[:2]):
+            return []
         assert isinstance(source.format, Fixed | Affine)
         if source.format.bytes == 2 or not can_wino_8(op, source.format.magnitude):
             return []
     channels, out_w = hwc(source.shape)[2], hwc(graph.tensors[node.name].shape)[1]
-    whole = -(-out_w // 16)
-    sizes = {-(-whole // blocks) for blocks in range(1, whole + 1)}
+    itemsize = source.format.bytes
     return [
-        Choice("wino", wino_bytes(channels, groups, source.format.bytes), groups)
-        for groups in sorted(sizes)
-        if groups <= MOST_GROUPS
+        Choice("wino", wino_bytes(channels, groups, itemsize, height), groups)
+        for groups in block_sizes(-(-out_w // 16))
     ]
 
 
+def block_sizes(whole: int) -> list[int]:
+    """Groups of a block where `whole` groups are computed in any number of equal blocks."""
+    sizes = {-(-whole // blocks) for blocks in range(1, whole + 1)}
+    return sorted(size for size in sizes if size <= MOST_GROUPS)
+
+
+def winograd_3x3(graph: Graph, node: Node) -> list[Choice]:
+    """Winograd's algorithm for 3 x 3, 8 bits, in blocks of GROUPS; only where SIMD serves."""
+    op = node.op
+    source, output = (graph.tensors[name] for name in (node.inputs[0], node.name))
+    if not isinstance(op, FixedConv | AffineConv) or op.groups > 1 or source.format.bytes != 1:
+        return []
+    assert isinstance(source.format, Fixed | Affine)
+    if not simd(graph, node):
+        return []
+    window = op.window
+    if (window.kernel, window.strides, window.dilation) != ((3, 3), (1, 1), (1, 1)):
+        return []
+    if not serves_8_3x3(op.kernel, source.format.magnitude) or not doubles_fit(op):
+        return []
+    tiles = tiles_of(*hwc(output.shape)[:2])
+    channels = hwc(source.shape)[2]
+    return [
+        Choice("wino_3x3", scratch_bytes_wino_3x3(channels, groups), groups)
+        for groups in block_sizes(-(-tiles // WINO_TILES))
+    ]
+
+
+def tiles_of(out_h: int, out_w: int) -> int:
+    """Tiles of Winograd's algorithm for 3 x 3 in an output."""
+    return -(-out_h // WINO_TILE) * -(-out_w // WINO_TILE)
+
+
 def of_width_3(window: Window) -> bool:
-    rows = (window.kernel[0], window.strides[0], *window.padding[:2])
-    columns = (window.kernel[1], window.strides[1], window.dilation[1])
-    return rows == (1, 1, 0, 0) and columns == (3, 1, 1)
+    return (window.kernel[1], window.strides[1], window.dilation[1]) == (3, 1, 1)
 
 
 def can_wino_8(op: FixedConv | AffineConv, magnitude: int) -> bool:
@@ -222,8 +287,13 @@ def can_wino_8(op: FixedConv | AffineConv, magnitude: int) -> bool:
     24 times each sum and twice the accumulator fit 32 bits.
     """
     bound = bound_of(op.kernel, np.zeros(len(op.kernel), np.int64), magnitude)
+    return 24 * bound < 1 << 31 and doubles_fit(op)
+
+
+def doubles_fit(op: FixedConv | AffineConv) -> bool:
+    """Twice the accumulator fits 32 bits, with what rounding adds."""
     half = int(rounding_half(op.requant).max()) if isinstance(op, FixedConv) else 0
-    return 24 * bound < 1 << 31 and 2 * (op.accumulator.bound + half) < 1 << 31
+    return 2 * (op.accumulator.bound + half) < 1 << 31
 
 
 def can_wino_q16(graph: Graph, node: Node, op: FixedConv) -> bool:
@@ -231,7 +301,7 @@ def can_wino_q16(graph: Graph, node: Node, op: FixedConv) -> bool:
     shifts = op.requant.shifts or (op.requant.shift,)
     bias = op.bias.astype(np.int64) + rounding_half(op.requant)
     positive = op.source.zero == 0 and never_negative(graph, node.inputs[0])
-    return positive and max(shifts) <= 30 and serves_q16(op.kernel[:, 0], bias, op.source.high)
+    return positive and max(shifts) <= 30 and serves_q16(op.kernel, bias, op.source.high)
 
 
 def never_negative(graph: Graph, tensor: str) -> bool:

@@ -41,7 +41,10 @@ def arrange_simd(kernel: Array, x_bytes: int = 0) -> Array:
 
 
 def arrange_wino(kernel: Array) -> Array:
-    """The table of nn_conv_q8_wino and nn_conv_a8_wino, uint32 [F/2, C/4 * 2, 3], from int8 weights [F, 3, C]."""
+    """The table of the 8-bit nn_conv_T_wino (K = 3) and nn_conv_T_wino_3x3 (K = 9): uint32 [F/2, C/4 * 2, K].
+
+    Weights int8 [F, K, C].
+    """
     filters, width, channels = kernel.shape
     padded = np.zeros((rounded_up(filters, 2), width, rounded_up(channels, 4)), np.int8)
     padded[:filters, :, :channels] = kernel
@@ -55,6 +58,11 @@ def arrange_wino(kernel: Array) -> Array:
 def scratch_bytes_wino(channels: int, groups: int) -> int:
     """Scratch memory of nn_conv_q8_wino and nn_conv_a8_wino for blocks of `groups` times 16 positions."""
     return 4 * ((48 * groups + 24) * (rounded_up(channels, 4) // 4) + 48 * groups)
+
+
+def scratch_bytes_wino_3x3(channels: int, groups: int) -> int:
+    """Scratch memory of nn_conv_q8_wino_3x3 and nn_conv_a8_wino_3x3 for blocks of `groups` times 64 positions."""
+    return 4 * ((288 * groups + 144) * (rounded_up(channels, 4) // 4) + 288 * groups)
 
 
 def scratch_bytes(elements: int, positions: int, itemsize: int) -> int:

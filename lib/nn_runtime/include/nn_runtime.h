@@ -186,7 +186,7 @@ void nn_conv_q16_depthwise(const int16_t *NN_RESTRICT x, const uint32_t *NN_REST
                            const nn_requant *requant, uint32_t down, uint32_t *NN_RESTRICT scratch,
                            int16_t *NN_RESTRICT y);
 
-/* ---- Convolution of width 3 by Winograd's algorithm ----
+/* ---- Convolution of width 3 and of 3 x 3 by Winograd's algorithm ----
  *
  * The numbers of nn_conv_q8 with about half of the multiplications. Requires k_h = stride_h = 1, pad_top = 0,
  * k_w = 3, stride_w = dilation_w = 1, groups of the shape 1, rounding and shifts as above, and for every
@@ -204,14 +204,31 @@ void nn_conv_q8_wino(const int8_t *x, const uint32_t *NN_RESTRICT w, const int32
                      const nn_conv_shape *shape, const nn_requant *requant, uint32_t groups,
                      uint32_t *NN_RESTRICT scratch, int8_t *y);
 
-/* The same for int16_t in two thirds of the multiplications, for x that is never negative. Also requires
- * shifts of at most 30, 2 * |sum + bias| < 2^31 and, for every filter and channel with the weights a, b, c,
- * that 2 a, a + b + c, a - b + c and 2 c fit int16_t.
+/* The same for 3 x 3 with a quarter of the multiplications; y must not overlap x. Requires k_h = k_w = 3,
+ * strides and dilations 1, groups of the shape 1, rounding and shifts as above, and for every filter sum|w| *
+ * max|x| + |bias| < 2^30 and, of the weights a, b, c of each row of the kernel and channel,
  *
- *   w        [F][C/2][3] words, F rounded up to even, C/2 up: tap k of channels c (low half) and c+1
+ *   24 * max|x| * (sum of p * |v|) < 2^31   for (p, v) = (10, a), (10, a+b+c), (10, a-b+c), (6, a+2b+4c),
+ *                                           (6, a-2b+4c) and (10, c)
+ *
+ *   w        [F/2][C/4][2][3][3] words, rounded up; the bytes of a word as above
+ *   groups   of 64 positions (4 tiles of 4 x 4) that are computed at a time
+ *   scratch  (288 * groups + 144) * ((C+3)/4) + 288 * groups words
+ */
+void nn_conv_q8_wino_3x3(const int8_t *NN_RESTRICT x, const uint32_t *NN_RESTRICT w,
+                         const int32_t *NN_RESTRICT bias, const nn_conv_shape *shape,
+                         const nn_requant *requant, uint32_t groups, uint32_t *NN_RESTRICT scratch,
+                         int8_t *NN_RESTRICT y);
+
+/* nn_conv_q8_wino for int16_t in two thirds of the multiplications, for x that is never negative, and any
+ * k_h, stride_h, dilation_h and pad_top. Also requires shifts of at most 30, 2 * |sum + bias| < 2^31 and, for
+ * every filter, row of the kernel and channel with the weights a, b, c, that 2 a, a + b + c, a - b + c and
+ * 2 c fit int16_t.
+ *
+ *   w        [F][KH][C/2][3] words, F rounded up to even, C/2 up: tap k of channels c (low half) and c+1
  *   bias     twice the bias + 2^15 * (sum of all weights of the filter), modulo 2^32
  *   groups   of 16 positions that are computed at a time
- *   scratch  (32 * groups + 12) * ((C+1)/2) words
+ *   scratch  ((32 * groups + 8) * KH + 4) * ((C+1)/2) words
  */
 void nn_conv_q16_wino(const int16_t *x, const uint32_t *NN_RESTRICT w, const int32_t *NN_RESTRICT bias,
                       const nn_conv_shape *shape, const nn_requant *requant, uint32_t groups,
@@ -219,11 +236,11 @@ void nn_conv_q16_wino(const int16_t *x, const uint32_t *NN_RESTRICT w, const int
 
 /* Almost the numbers of nn_conv_f32 with half of the multiplications: within a bound that SPEC.md states, the
  * same bits on every computer. An infinity or NaN reaches the outputs of the whole tile of four. Same
- * requirements on the shape.
+ * requirements on the shape as for int16_t.
  *
- *   w        [F/4][C][3][4], F/4 rounded up: weights of a channel and tap of four filters
+ *   w        [F/4][KH][C][3][4], F/4 rounded up: weights of a channel and tap of four filters
  *   groups   of 16 positions that are computed at a time
- *   scratch  24 * C * (groups + 1) floats
+ *   scratch  24 * KH * C * (groups + 1) floats
  */
 void nn_conv_f32_wino(const float *x, const float *NN_RESTRICT w, const float *NN_RESTRICT bias,
                       const nn_conv_shape *shape, const nn_range_f32 *range, uint32_t groups,
@@ -399,6 +416,10 @@ void nn_conv_a8_depthwise(const int8_t *NN_RESTRICT x, const uint32_t *NN_RESTRI
 void nn_conv_a8_wino(const int8_t *x, const uint32_t *NN_RESTRICT w, const int32_t *NN_RESTRICT bias,
                      const nn_conv_shape *shape, const nn_requant_affine *requant, uint32_t groups,
                      uint32_t *NN_RESTRICT scratch, int8_t *y);
+void nn_conv_a8_wino_3x3(const int8_t *NN_RESTRICT x, const uint32_t *NN_RESTRICT w,
+                         const int32_t *NN_RESTRICT bias, const nn_conv_shape *shape,
+                         const nn_requant_affine *requant, uint32_t groups, uint32_t *NN_RESTRICT scratch,
+                         int8_t *NN_RESTRICT y);
 
 /* The same for a16 with accumulators and biases of 32 bits: |acc| < 2^31; x_zero and zero point 0;
  * convolutions: every shift in -17..-1. Depthwise: w as for q8, scratch as for q16. Others: scratch as for

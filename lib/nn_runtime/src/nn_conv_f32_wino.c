@@ -1,12 +1,12 @@
-/* Convolution of width 3 by Winograd's F(4, 3): four outputs of a row, a tile, from six products a channel
- * where the direct form needs twelve. With the input d0..d5 under a tile and the weights a, b, c
+/* Convolution of width 3, any height, by Winograd's F(4, 3): four outputs of a row, a tile, from six products
+ * a channel where the direct form needs twelve. With the input d0..d5 under a tile and the weights a, b, c
  *
  *   x0 = (d0 - d2) + (d4 - d2) / 4                            w0 = a
  *   x1, x2 = (4 d2 - d4) / 6 +- (4 d1 - d3) / 6               w1, w2 = (a + c) +- b
  *   x3, x4 = (d4 - d2) / 24 +- (d3 - d1) / 12                 w3, w4 = (a + 4 c) +- 2 b
  *   x5 = (d5 - d3) - 4 (d3 - d1)                              w5 = c
  *
- *   m[k] = sum over the channels of x[k] * w[k]
+ *   m[k] = sum over the rows of the kernel and the channels of x[k] * w[k]
  *
  *   y0 = m0 + (m1 + m2) + (m3 + m4)        y1 = (m1 - m2) + 2 (m3 - m4)
  *   y2 = (m1 + m2) + 4 (m3 + m4)           y3 = m5 + (m1 - m2) + 8 (m3 - m4)
@@ -20,6 +20,7 @@
 #include "nn_requant.h"
 #include "nn_wino_f32.h"
 #include <math.h>
+#include <stdbool.h>
 #include <string.h>
 
 #define NN_PART __attribute__((noinline)) static
@@ -93,7 +94,7 @@ static inline void nn_wino_two(const float *w, float *to) {
     to[13] = t1 - two1;
 }
 
-/* The weights of four filters, w [channels][3][4], to [channels][6][4]. */
+/* The weights of four filters, w [channels][3][4] (channels of all rows), to [channels][6][4]. */
 NN_PART void nn_wino_weights(const float *NN_RESTRICT w, uint32_t channels, float *NN_RESTRICT to) {
     for (const float *end = to + 24u * channels; to < end; to += 24) {
         nn_wino_two(w, to);
@@ -102,10 +103,11 @@ NN_PART void nn_wino_weights(const float *NN_RESTRICT w, uint32_t channels, floa
     }
 }
 
-/* The columns under the tile that starts at `start` (position in the input, minus padding), with zeros. */
+/* The columns under the tile that starts at `start` (position in the input, minus padding), with zeros; all
+ * of them without a row. */
 NN_PART void nn_wino_gather(const float *row, const nn_conv_shape *shape, int32_t start, float *to) {
     memset(to, 0, 6u * shape->in_c * sizeof(float));
-    for (int32_t i = 0; i < 6; i++) {
+    for (int32_t i = 0; i < 6 && row != NULL; i++) {
         if (start + i >= 0 && start + i < shape->in_w) {
             memcpy(to + (uint32_t)i * shape->in_c, row + (uint32_t)(start + i) * shape->in_c,
                    shape->in_c * sizeof(float));
@@ -137,32 +139,38 @@ void nn_conv_f32_wino(const float *x, const float *NN_RESTRICT w, const float *N
                       float *NN_RESTRICT scratch, float *y) {
     const uint32_t channels = shape->in_c;
     const uint32_t out_c = shape->out_c;
-    float *weights = scratch + groups * channels * 24u;
+    const uint32_t all = shape->k_h * channels; /* the rows of the kernel are more channels */
+    float *weights = scratch + groups * all * 24u;
     float *gathered = weights; /* the one before the other */
     nn_wino_f32 work;
     work.w = weights;
-    work.channels = channels;
+    work.channels = all;
     work.range = *range;
     work.clamp = range->max != INFINITY ? 2u : range->min != -INFINITY ? 1u : 0u;
     for (uint32_t oh = 0; oh < shape->out_h; oh++) {
-        const float *row = x + oh * shape->in_w * channels;
         for (uint32_t first = 0; first < shape->out_w; first += 16u * groups) {
             const uint32_t left = shape->out_w - first;
             const uint32_t outputs = left < 16u * groups ? left : 16u * groups;
-            /* the last tiles of the last group may lie behind the row */
-            for (uint32_t tile = 0; tile < (outputs + 15u) / 16u * 4u; tile++) {
-                const int32_t start = (int32_t)(first + 4u * tile) - shape->pad_left;
-                float *to = scratch + tile / 4u * channels * 24u + tile % 4u;
-                if (start >= 0 && start + 6 <= shape->in_w) {
-                    nn_wino_input(row + (uint32_t)start * channels, channels, channels, to);
-                } else {
-                    nn_wino_gather(row, shape, start, gathered);
-                    nn_wino_input(gathered, channels, channels, to);
+            int32_t ih = (int32_t)(oh * shape->stride_h) - shape->pad_top;
+            for (uint32_t kh = 0; kh < shape->k_h; kh++) {
+                const bool in_map = ih >= 0 && ih < shape->in_h;
+                const float *row = in_map ? x + (uint32_t)ih * shape->in_w * channels : NULL;
+                /* the last tiles of the last group may lie behind the row */
+                for (uint32_t tile = 0; tile < (outputs + 15u) / 16u * 4u; tile++) {
+                    const int32_t start = (int32_t)(first + 4u * tile) - shape->pad_left;
+                    float *to = scratch + (tile / 4u * all + kh * channels) * 24u + tile % 4u;
+                    if (in_map && start >= 0 && start + 6 <= shape->in_w) {
+                        nn_wino_input(row + (uint32_t)start * channels, channels, channels, to);
+                    } else {
+                        nn_wino_gather(row, shape, start, gathered);
+                        nn_wino_input(gathered, channels, channels, to);
+                    }
                 }
+                ih += shape->dilation_h;
             }
             for (uint32_t f = 0; f < out_c; f += 4u) {
                 const uint32_t filters = out_c - f < 4u ? out_c - f : 4u;
-                nn_wino_weights(w + f * channels * 3u, channels, weights);
+                nn_wino_weights(w + f * all * 3u, all, weights);
                 memset(work.bias, 0, sizeof work.bias);
                 memcpy(work.bias, bias + f, filters * sizeof(float));
                 work.x = scratch;
@@ -172,7 +180,7 @@ void nn_conv_f32_wino(const float *x, const float *NN_RESTRICT w, const float *N
                 const uint32_t done = 16u * work.groups;
                 if (done > 0u) {
                     nn_wino_4x4_f32(&work);
-                    work.x += work.groups * channels * 24u;
+                    work.x += work.groups * all * 24u;
                 }
                 if (done < outputs) {
                     nn_wino_some(&work, outputs - done, filters, out_c, work.y + done * out_c);

@@ -1,15 +1,15 @@
-/* Convolution of width 3 by Winograd's F(2, 3) for inputs that are never negative: two outputs of a row, a
- * tile, from four products a channel where the direct form needs six. With the input d0..d3 under a tile and
- * the weights a, b, c
+/* Convolution of width 3, any height, by Winograd's F(2, 3) for inputs that are never negative: two outputs
+ * of a row, a tile, from four products a channel where the direct form needs six. With the input d0..d3 under
+ * a tile and the weights a, b, c
  *
  *   x1 = d1 + d2 - 2^15     w1 = a + b + c
  *   x2 = d2 - d1            w2 = a - b + c
  *   x0 = d0 - d2            w0 = 2 a
  *   x3 = d3 - d1            w3 = 2 c
  *
- *   m[k] = sum over the channels of x[k] * w[k]
+ *   m[k] = sum over the channels and the rows of the kernel of x[k] * w[k]
  *
- *   2 y0 = m1 + m2 + m0 + n      2 y1 = m1 - m2 + m3 + n      n = 2^15 * sum over the channels of w1
+ *   2 y0 = m1 + m2 + m0 + n      2 y1 = m1 - m2 + m3 + n      n = 2^15 * sum of w1 over the same
  *
  * (S. Winograd, Arithmetic complexity of computations, 1980; points 0, 1, -1, infinity.) The x fit int16_t
  * because 0 <= d < 2^15. Sums may wrap: all is exact modulo 2^32, and 2 y fits.
@@ -19,15 +19,15 @@
 #include "nn_requant.h"
 #include "nn_simd.h"
 #include "nn_wino_q16.h"
+#include <stdbool.h>
 
 #define NN_PART __attribute__((noinline)) static
 
-/* Four columns of 2 * pairs channels, `column` elements apart, to x [products][pairs][4]: one of the four
- * tiles. */
-NN_PART void nn_wino_input(const int16_t *NN_RESTRICT from, uint32_t column, uint32_t pairs,
+/* Four columns of 2 * pairs channels, `column` elements apart, to x [products][product / 4][4]: one of the
+ * four tiles. */
+NN_PART void nn_wino_input(const int16_t *NN_RESTRICT from, uint32_t column, uint32_t pairs, uint32_t product,
                            uint32_t *NN_RESTRICT x) {
-    const uint32_t product = 4u * pairs;
-    for (const uint32_t *end = x + product; x < end; x += 4) {
+    for (const uint32_t *end = x + 4u * pairs; x < end; x += 4) {
         const uint32_t d1 = nn_load_word(from + column);
         const uint32_t d2 = nn_load_word(from + 2u * column);
         const uint32_t d3 = nn_load_word(from + 3u * column);
@@ -40,7 +40,7 @@ NN_PART void nn_wino_input(const int16_t *NN_RESTRICT from, uint32_t column, uin
     }
 }
 
-/* The weights of two filters, w [2][pairs][3], to [products][pairs][2]. */
+/* The weights of two filters, w [2][pairs][3] (pairs of all rows), to [products][pairs][2]. */
 NN_PART void nn_wino_weights(const uint32_t *w, uint32_t pairs, uint32_t *to) {
     const uint32_t *second = w + 3u * pairs;
     uint32_t *to2 = to + 2u * pairs;
@@ -81,11 +81,12 @@ NN_PART void nn_wino_weights(const uint32_t *w, uint32_t pairs, uint32_t *to) {
 #endif
 }
 
-/* The columns under the tile that starts at `start` (position in the input, minus padding), with zeros. */
+/* The columns under the tile that starts at `start` (position in the input, minus padding), with zeros; all
+ * of them without a row. */
 NN_PART void nn_wino_gather(const int16_t *row, const nn_conv_shape *shape, int32_t start, uint32_t pairs,
                             int16_t *to) {
     memset(to, 0, 4u * 4u * pairs);
-    for (int32_t i = 0; i < 4; i++) {
+    for (int32_t i = 0; i < 4 && row != NULL; i++) {
         if (start + i >= 0 && start + i < shape->in_w) {
             memcpy(to + (uint32_t)i * 2u * pairs, row + (uint32_t)(start + i) * shape->in_c,
                    shape->in_c * sizeof(int16_t));
@@ -117,11 +118,12 @@ void nn_conv_q16_wino(const int16_t *x, const uint32_t *NN_RESTRICT w, const int
     const uint32_t channels = shape->in_c;
     const uint32_t out_c = shape->out_c;
     const uint32_t pairs = (channels + 1u) / 2u;
-    uint32_t *weights = scratch + groups * pairs * 32u;
-    int16_t *gathered = (int16_t *)(weights + pairs * 8u);
+    const uint32_t all = shape->k_h * pairs; /* the rows of the kernel are more channels */
+    uint32_t *weights = scratch + groups * all * 32u;
+    int16_t *gathered = (int16_t *)(weights + all * 8u);
     nn_wino_q16 work;
     work.w = weights;
-    work.pairs = pairs;
+    work.pairs = all;
     work.least = nn_pair(requant->min, requant->min);
     work.most = nn_pair(requant->max, requant->max);
     work.clamp = requant->max != INT16_MAX   ? NN_CLAMP_RANGE
@@ -129,24 +131,29 @@ void nn_conv_q16_wino(const int16_t *x, const uint32_t *NN_RESTRICT w, const int
                  : requant->min == INT16_MIN ? NN_CLAMP_TYPE
                                              : NN_CLAMP_RANGE;
     for (uint32_t oh = 0; oh < shape->out_h; oh++) {
-        const int16_t *row = x + oh * shape->in_w * channels;
         for (uint32_t first = 0; first < shape->out_w; first += 16u * groups) {
             const uint32_t left = shape->out_w - first;
             const uint32_t outputs = left < 16u * groups ? left : 16u * groups;
-            /* the last tiles of the last group may lie behind the row */
-            for (uint32_t tile = 0; tile < (outputs + 7u) / 8u * 4u; tile++) {
-                const int32_t start = (int32_t)(first + 2u * tile) - shape->pad_left;
-                uint32_t *to = scratch + tile / 4u * pairs * 16u + tile % 4u;
-                if (channels % 2u == 0u && start >= 0 && start + 4 <= shape->in_w) {
-                    nn_wino_input(row + (uint32_t)start * channels, channels, pairs, to);
-                } else {
-                    nn_wino_gather(row, shape, start, pairs, gathered);
-                    nn_wino_input(gathered, 2u * pairs, pairs, to);
+            int32_t ih = (int32_t)(oh * shape->stride_h) - shape->pad_top;
+            for (uint32_t kh = 0; kh < shape->k_h; kh++) {
+                const bool in_map = ih >= 0 && ih < shape->in_h;
+                const int16_t *row = in_map ? x + (uint32_t)ih * shape->in_w * channels : NULL;
+                /* the last tiles of the last group may lie behind the row */
+                for (uint32_t tile = 0; tile < (outputs + 7u) / 8u * 4u; tile++) {
+                    const int32_t start = (int32_t)(first + 2u * tile) - shape->pad_left;
+                    uint32_t *to = scratch + (tile / 4u * 4u * all + kh * pairs) * 4u + tile % 4u;
+                    if (in_map && channels % 2u == 0u && start >= 0 && start + 4 <= shape->in_w) {
+                        nn_wino_input(row + (uint32_t)start * channels, channels, pairs, 4u * all, to);
+                    } else {
+                        nn_wino_gather(row, shape, start, pairs, gathered);
+                        nn_wino_input(gathered, 2u * pairs, pairs, 4u * all, to);
+                    }
                 }
+                ih += shape->dilation_h;
             }
             for (uint32_t f = 0; f < out_c; f += 2u) {
                 const uint32_t filters = f + 1u < out_c ? 2u : 1u;
-                nn_wino_weights(w + f * pairs * 3u, pairs, weights);
+                nn_wino_weights(w + f * all * 3u, all, weights);
                 work.x = scratch;
                 for (uint32_t i = 0; i < 2u; i++) {
                     const uint32_t filter = i < filters ? f + i : f; /* beside the last: any */
@@ -159,7 +166,7 @@ void nn_conv_q16_wino(const int16_t *x, const uint32_t *NN_RESTRICT w, const int
                 const uint32_t done = 8u * work.groups;
                 if (done > 0u) {
                     nn_wino_4x2_q16(&work);
-                    work.x += done * pairs * 2u;
+                    work.x += done * all * 2u;
                 }
                 if (done < outputs) {
                     nn_wino_some(&work, outputs - done, filters, out_c, work.y + done * out_c);

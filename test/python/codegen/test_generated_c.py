@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import shutil
 import subprocess
+from collections.abc import Mapping
 from pathlib import Path
 from typing import get_args
 
@@ -12,7 +13,7 @@ import pytest
 from hypothesis import HealthCheck, Phase, given, settings
 from hypothesis import strategies as st
 from microai.codegen import choose
-from microai.codegen.choose import Optimize
+from microai.codegen.choose import Choice, Optimize, candidates
 from microai.codegen.compare import first_difference
 from microai.codegen.emit import emit
 from microai.codegen.graph import Graph, Node, TensorType
@@ -22,8 +23,8 @@ from microai.codegen.ops.base import RELU
 from microai.codegen.ops.conv import Conv, Window
 from microai.codegen.ops.dense import Dense
 from microai.codegen.ops.pool import MaxPool
-from microai.codegen.pipeline import Compiled, compile_graph
-from microai.codegen.plan import search
+from microai.codegen.pipeline import Compiled, compile_graph, decide
+from microai.codegen.plan import MemoryPlan, search
 from microai.codegen.quantize.affine import AffineScheme
 from microai.codegen.quantize.fixed_point import FixedPoint
 from microai.codegen.reference import stored, tensors
@@ -116,6 +117,8 @@ def test_host_c_equals_reference(
     """Bit for bit in integers, 1e-5 of the largest value in float32, whatever the arena held before."""
     monkeypatch.setattr(choose, "WINO_POSITIONS", 1)  # these graphs are small
     monkeypatch.setattr(choose, "WINO_CHANNELS", dict.fromkeys((1, 2, 4), 1))
+    monkeypatch.setattr(choose, "WINO_3X3_POSITIONS", 1)
+    monkeypatch.setattr(choose, "WINO_3X3_CHANNELS", 1)
     compare_with_reference(graph, name, optimize, seed, fill, tmp_path_factory)
 
 
@@ -136,6 +139,8 @@ def test_chains_by_rows_equal_reference(
 ) -> None:
     """Graphs with enough rows to be computed a few at a time."""
     monkeypatch.setattr(choose, "WINO_CHANNELS", dict.fromkeys((1, 2, 4), 1))
+    monkeypatch.setattr(choose, "WINO_3X3_POSITIONS", 1)
+    monkeypatch.setattr(choose, "WINO_3X3_CHANNELS", 1)
     monkeypatch.setattr(search, "FREE", 10.0)  # these graphs are small: calls count
     compare_with_reference(graph, name, optimize, seed, fill, tmp_path_factory)
 
@@ -179,6 +184,48 @@ def test_kernels_chosen_for_size_give_the_same_numbers(name: str, tmp_path: Path
     x = list(stored(results["size"].quantized, samples(graph, 2, 4)))
     found = {o: build_host(r.program, tmp_path / o, "-O1").trace(x, 0x55) for o, r in results.items()}
     assert all(found["size"][name].tobytes() == y.tobytes() for name, y in found["speed"].items())
+
+
+@pytest.mark.parametrize(("height", "width", "channels"), [(16, 10, 3), (13, 7, 5)])
+@pytest.mark.parametrize("name", ["int8", "affine8"])
+def test_3x3_winograd_by_rows_equals_reference(
+    name: str, height: int, width: int, channels: int, tmp_path: Path
+) -> None:
+    """Strips of rows with Winograd's kernel alone: tiles that end inside of a strip, padding at both ends."""
+    rng = np.random.default_rng(height)
+
+    def conv(filters: int, channels: int, padding: tuple[int, int, int, int]) -> Conv:
+        kernel = rng.normal(size=(filters, 3, 3, channels)).astype(np.float32) / np.float32(3 * channels**0.5)
+        bias = rng.normal(size=filters).astype(np.float32)
+        return Conv(kernel, bias, Window((3, 3), padding=padding), 1, RELU)
+
+    graph = Graph.build(
+        "strips",
+        {"x": TensorType((height, width, channels))},
+        [
+            Node("first", conv(8, channels, (1, 1, 1, 1)), ("x",)),
+            Node("second", conv(5, 8, (2, 0, 0, 1)), ("first",)),
+            Node("pool", MaxPool(Window((2, 2), (2, 2))), ("second",)),
+        ],
+        ["pool"],
+    )
+
+    def chooser(quantized: Graph) -> tuple[Mapping[str, Choice], MemoryPlan]:
+        kernels = {
+            node.name: [choice for choice in candidates(quantized, node) if choice.kernel == "wino_3x3"]
+            for node in quantized.nodes
+            if node.op.kind == "conv"
+        }
+        memory, choices = decide(quantized, kernels, "ram")
+        return choices, memory
+
+    result = compile_graph(graph, SCHEMES[name], samples(graph, 1, 8), chooser=chooser)
+    assert [layer.nodes for layer in result.program.layers] == [("first", "second", "pool")]
+    calls = "".join(result.program.layers[0].calls)
+    assert calls.count("_wino_3x3(") > 2 and calls.count("nn_conv_") == calls.count("_wino_3x3(")
+    inputs = list(stored(result.quantized, [3 * x for x in samples(graph, 2, 4)]))
+    found = build_host(result.program, tmp_path, "-O1").trace(inputs, 0x55)
+    assert first_difference(tensors(result.quantized, inputs), found, 0.0) is None
 
 
 @pytest.fixture(scope="module")

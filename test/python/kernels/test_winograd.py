@@ -8,10 +8,11 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from microai.codegen.winograd import arrange, bias_q16, scratch_bytes, serves_q16
+from microai.codegen.simd import scratch_bytes_wino_3x3
+from microai.codegen.winograd import arrange, bias_q16, scratch_bytes, serves_8_3x3, serves_q16
 
 from . import oracle
-from .library import A8, F32, Q8, Q16, Array, Kind, Library, Output, Range, Requant, shape_to_c
+from .library import A8, F32, Q8, Q16, Affine, Array, Kind, Library, Output, Range, Requant, shape_to_c
 from .shapes import SEEDS, Draw, filter_outs
 from .test_simd import Out, finished, outs, served
 from .test_sums import SHIFTS, operands
@@ -32,6 +33,27 @@ def shapes(draw: Draw) -> oracle.ConvShape:
     )
 
 
+@st.composite
+def shapes_3x3(draw: Draw) -> oracle.ConvShape:
+    """3 x 3 and stride 1; any padding, less than a tile and more than a block, the kernel larger than the input."""
+    height, width = draw(st.integers(1, 14)), draw(st.integers(1, 24))
+    top, bottom, before, after = (draw(st.integers(0, 4)) for _ in range(4))
+    channels = draw(st.sampled_from([1, 2, 3, 4, 5, 8, 9, 20]))
+    filters = draw(st.sampled_from([1, 2, 3, 4, 5, 9]))
+    rows, positions = max(height + top + bottom - 2, 1), max(width + before + after - 2, 1)
+    return oracle.ConvShape(
+        *(height, width, channels, rows, positions, filters), *(3, 3, 1, 1, 1, 1, top, before, 1)
+    )
+
+
+@st.composite
+def heights(draw: Draw) -> oracle.ConvShape:
+    """Width 3 and stride 1 along rows; any kernel, stride, dilation and padding down the columns."""
+    s = draw(shapes_3x3())
+    kernel, stride, dilation = draw(st.integers(2, 4)), draw(st.integers(1, 2)), draw(st.integers(1, 2))
+    return replace(s, k_h=kernel, stride_h=stride, dilation_h=dilation)
+
+
 def convolved(
     library: Library,
     kind: Kind,
@@ -40,16 +62,21 @@ def convolved(
     groups: int,
     operands: tuple[Array, Array, Array],
 ) -> Array:
-    """x [H, W, C], w [F, 1, 3, C], bias [F] as the kernel takes it -> y [H, W, F].
+    """x [H, W, C], w [F, KH, 3, C], bias [F] as the kernel takes it -> y [H, W, F].
 
-    One row of one block is also written over its input.
+    One row of one block is also written over its input (not 3 x 3).
     """
     x, w, bias = operands
     y = Output((s.out_h, s.out_w, s.out_c), kind.dtype)
-    scratch = Output((scratch_bytes(s.in_c, groups, np.dtype(kind.dtype).itemsize) // 4,), np.uint32)
-    arguments = (x.astype(kind.dtype), arrange(w[:, 0].astype(kind.dtype)), bias.astype(kind.acc))
+    if s.k_h == 1 or kind in (Q16, F32):
+        variant, size = "wino", scratch_bytes(s.in_c, groups, np.dtype(kind.dtype).itemsize, s.k_h)
+    else:
+        variant, size = "wino_3x3", scratch_bytes_wino_3x3(s.in_c, groups)
+    scratch = Output((size // 4,), np.uint32)
+    table = arrange(w.astype(kind.dtype))
+    arguments = (x.astype(kind.dtype), table, bias.astype(kind.acc))
     library.call(
-        f"nn_conv_{kind.name}_wino",
+        f"nn_conv_{kind.name}_{variant}",
         *arguments,
         shape_to_c(oracle.fields(s)),
         out,
@@ -59,7 +86,7 @@ def convolved(
     )
     scratch.checked()
     result = y.checked()
-    if s.out_h == 1 and s.out_w <= 16 * groups:
+    if variant == "wino" and s.out_h == 1 and s.out_w <= 16 * groups:
         x = arguments[0]
         for place in range(0, x.size, max(x.size // 4, 1)):
             both = np.zeros(place + max(x.size, result.size), x.dtype)
@@ -80,19 +107,68 @@ def convolved(
 
 @pytest.mark.parametrize("kind", [Q8, A8], ids=lambda kind: kind.name)
 @settings(max_examples=200, deadline=None)
-@given(data=st.data(), s=shapes(), groups=GROUPS, seed=SEEDS)
+@given(data=st.data(), s=st.one_of(shapes(), shapes_3x3()), groups=GROUPS, seed=SEEDS)
 def test_8_bits(
     library: Library, kind: Kind, data: st.DataObject, s: oracle.ConvShape, groups: int, seed: int
 ) -> None:
     s = replace(s, x_zero=data.draw(st.sampled_from([0, -128, 5])))
     out = data.draw(outs(kind, s.out_c))
-    given = operands(seed, kind, 8, (s.in_h, s.in_w, s.in_c), (s.out_c, 1, 3, s.in_c), s.out_c)
+    given = operands(seed, kind, 8, (s.in_h, s.in_w, s.in_c), (s.out_c, s.k_h, 3, s.in_c), s.out_c)
     expected = finished(oracle.conv(*given, s), out, kind)
     assert convolved(library, kind, s, out, groups, given).tobytes() == expected.tobytes()
 
 
+# For each transform along the rows the taps and inputs of the largest sums.
+EXTREMES = [
+    ((-128, 0, 0), (-128, 0, 127, 0, -128, 0)),
+    ((-128, -128, -128), (0, -128, -128, 127, 127, 0)),
+    ((-128, 127, -128), (0, -128, 127, 127, -128, 0)),
+    ((-128, -128, -128), (0, 127, 127, -128, -128, 0)),
+    ((-128, 127, -128), (0, -128, 127, 127, -128, 0)),
+    ((0, 0, -128), (0, -128, 0, 127, 0, -128)),
+]
+
+
+@pytest.mark.parametrize("kind", [Q8, A8], ids=lambda kind: kind.name)
+@pytest.mark.parametrize("down", EXTREMES)
+@pytest.mark.parametrize("along", EXTREMES)
+def test_8_bits_3x3_largest_numbers(
+    library: Library,
+    kind: Kind,
+    down: tuple[tuple[int, ...], tuple[int, ...]],
+    along: tuple[tuple[int, ...], tuple[int, ...]],
+) -> None:
+    """As many channels as the proof allows of inputs and weights that are the largest of each product."""
+
+    def outer(column: tuple[int, ...], row: tuple[int, ...]) -> Array:
+        signs = np.sign(column)[:, None] * np.sign(row)
+        return np.where(signs > 0, 127, np.where(signs < 0, -128, 0))
+
+    weights, inputs = outer(down[0], along[0]), outer(down[1], along[1])
+    channels = 1
+    while serves_8_3x3(np.repeat(weights[None, :, :, None], channels + 1, 3), 128):
+        channels += 1
+    w = np.repeat(weights[None, :, :, None], channels, 3)
+    x = np.repeat(inputs[:, :, None], channels, 2)
+    s = oracle.ConvShape(*(6, 6, channels, 4, 4, 1), *(3, 3, 1, 1, 1, 1, 0, 0, 1))
+    out = (
+        Requant(14, oracle.Rounding.FLOOR, -128, 127)
+        if kind is Q8
+        else Affine((1 << 30,), (-14,), 0, -128, 127)
+    )
+    expected = finished(oracle.conv(x, w, np.zeros(1, np.int64), s), out, kind)
+    given = (x, w, np.zeros(1, np.int64))
+    assert convolved(library, kind, s, out, 1, given).tobytes() == expected.tobytes()
+
+
+def test_8_bits_3x3_weights_at_their_limit() -> None:
+    """24 * 128 * (6 * 7 * 127) for each row of the kernel and channel."""
+    assert serves_8_3x3(np.full((2, 3, 3, 43), 127, np.int8), 128)
+    assert not serves_8_3x3(np.full((2, 3, 3, 44), 127, np.int8), 128)
+
+
 @settings(max_examples=300, deadline=None)
-@given(st.data(), shapes(), GROUPS, SEEDS, st.sampled_from([4, 8, 13]), st.booleans())
+@given(st.data(), st.one_of(shapes(), heights()), GROUPS, SEEDS, st.sampled_from([4, 8, 13]), st.booleans())
 def test_q16(
     library: Library,
     data: st.DataObject,
@@ -106,9 +182,9 @@ def test_q16(
     out = served(data.draw(filter_outs(Q16, SHIFTS["q16"], s.out_c)))
     assert isinstance(out, Requant)
     out = replace(out, shift=min(out.shift, 30))
-    x, w, bias = operands(seed, Q16, w_bits, (s.in_h, s.in_w, s.in_c), (s.out_c, 1, 3, s.in_c), s.out_c)
+    x, w, bias = operands(seed, Q16, w_bits, (s.in_h, s.in_w, s.in_c), (s.out_c, s.k_h, 3, s.in_c), s.out_c)
     x = np.where(x > 0, np.iinfo(np.int16).max, 0) if extreme else np.abs(x).clip(0, np.iinfo(np.int16).max)
-    while not serves_q16(w[:, 0], bias, np.iinfo(np.int16).max):
+    while not serves_q16(w, bias, np.iinfo(np.int16).max):
         w //= 2
     expected = oracle.finish_filters(oracle.conv(x, w, bias, s), out, Q16.dtype)
     found = convolved(library, Q16, s, out, groups, (x, w, bias_q16(w, bias)))
@@ -131,7 +207,7 @@ def test_q16_weights_at_their_limits(library: Library, taps: tuple[int, int, int
     """One channel, inputs that a wrong sign or a lost carry would show."""
     w = np.array(taps, np.int64).reshape(1, 1, 3, 1)
     bias = np.array([12345])
-    assert serves_q16(w[:, 0], bias, 32767) == fits
+    assert serves_q16(w, bias, 32767) == fits
     if fits:
         s = oracle.ConvShape(*(1, 18, 1, 1, 18, 1), *(1, 3, 1, 1, 1, 1, 0, 1, 1))
         x = np.array([0, 32767, 32767, 0, 0, 32767, 1, 32766, 0, 32767, 0, 32767, 5, 5, 32767, 32767, 0, 0])
@@ -142,25 +218,25 @@ def test_q16_weights_at_their_limits(library: Library, taps: tuple[int, int, int
 
 
 def test_q16_sums_at_their_limit() -> None:
-    w = np.zeros((1, 3, 4), np.int64)
-    w[0, 1, :2] = [16383, 16383]  # 2 * 16383 * 32767 = 2^30 - 98302
+    w = np.zeros((1, 1, 3, 4), np.int64)
+    w[0, 0, 1, :2] = [16383, 16383]  # 2 * 16383 * 32767 = 2^30 - 98302
     assert serves_q16(w, np.array([98301]), 32767)
     assert not serves_q16(w, np.array([98302]), 32767)
     assert not serves_q16(-w, np.array([-98302]), 32767)
 
 
 @settings(max_examples=200, deadline=None)
-@given(st.data(), shapes(), GROUPS, SEEDS)
+@given(st.data(), st.one_of(shapes(), heights()), GROUPS, SEEDS)
 def test_f32(library: Library, data: st.DataObject, s: oracle.ConvShape, groups: int, seed: int) -> None:
     """SPEC.md's bound of the difference from the exact sums."""
     out = data.draw(filter_outs(F32, SHIFTS["f32"], s.out_c))
     assert isinstance(out, Range)
-    given = operands(seed, F32, 0, (s.in_h, s.in_w, s.in_c), (s.out_c, 1, 3, s.in_c), s.out_c)
+    given = operands(seed, F32, 0, (s.in_h, s.in_w, s.in_c), (s.out_c, s.k_h, 3, s.in_c), s.out_c)
     found = convolved(library, F32, s, out, groups, given)
     x, w, bias = (array.astype(np.float64) for array in given)
     exact = np.clip(oracle.conv(x, w, bias, s), out.low, out.high)
-    largest = s.in_c * np.abs(w).max() * np.abs(x).max()
-    bound = (3 * s.in_c + 16) * 2.0**-24 * (90 * largest + 3 * np.abs(bias))
+    largest = s.k_h * s.in_c * np.abs(w).max() * np.abs(x).max()
+    bound = (3 * s.k_h * s.in_c + 16) * 2.0**-24 * (90 * largest + 3 * np.abs(bias))
     assert (np.abs(found - exact) <= bound).all()
 
 

@@ -334,14 +334,14 @@ def lower_simd(
     """Call the chosen convolution by SIMD; kernel [F, ...]; `zero`: the stored input that means 0."""
     choice = call.choice
     assert choice is not None
-    wino = choice.kernel == "wino"
+    wino = choice.groups > 0
     options = [f"{choice.groups}u"] if wino else []
     groups = call.input_shape(0)[-1] // kernel.shape[-1]
     if choice.kernel == "depthwise":
         table, options = arrange_depthwise(kernel[..., 0], choice.down), [f"{choice.down:d}u"]
     else:
         x_bytes = call.type_of(call.node.inputs[0]).format.bytes
-        table = arrange_wino(kernel[:, 0]) if wino else arrange_groups(kernel, x_bytes, groups)
+        table = arrange_wino(kernel) if wino else arrange_groups(kernel, x_bytes, groups)
     if wino and kernel.dtype == np.int16:
         bias = bias_q16(kernel, bias)
     call.kernel(
