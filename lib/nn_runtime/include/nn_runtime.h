@@ -425,8 +425,8 @@ void nn_conv_a8_wino_3x3(const int8_t *NN_RESTRICT x, const uint32_t *NN_RESTRIC
  * convolutions: every shift in -17..-1. Depthwise: w as for q8, scratch as for q16. Others: scratch as for
  * nn_conv_q16_simd,
  *
- *   w  [F/2][K/2], rounded up. The bytes of a word, first to last: weight k of filter f, of f+1, weight k+1
- * of f, of f+1 */
+ *   w  [F/2][K/2], rounded up. The bytes of a word, first to last: weight k of filter f, of f+1,
+ *      weight k+1 of f, of f+1 */
 void nn_conv_a16_simd(const int16_t *NN_RESTRICT x, const uint32_t *NN_RESTRICT w,
                       const int32_t *NN_RESTRICT bias, const nn_conv_shape *shape,
                       const nn_requant_affine *requant, uint32_t *NN_RESTRICT scratch,
