@@ -58,7 +58,8 @@ static const nn_requant_affine simd_outs[] = {
 #include "dense_simd.inc"
 
 #define TEST_WINO test_nn_conv_a8_wino
-#define CONV_WINO nn_conv_a8_wino
+#define CONV_WINO(x, w, bias, shape, out, groups, scratch, y)                                                \
+    nn_conv_a8_wino(x, (const uint32_t *)(const void *)(w), bias, shape, out, groups, scratch, y)
 #include "wino.inc"
 
 #define LOWEST INT8_MIN

@@ -56,7 +56,8 @@ static const nn_requant simd_outs[] = {
 #include "depthwise.inc"
 
 #define TEST_WINO test_nn_conv_q8_wino
-#define CONV_WINO nn_conv_q8_wino
+#define CONV_WINO(x, w, bias, shape, out, groups, scratch, y)                                                \
+    nn_conv_q8_wino(x, (const uint32_t *)(const void *)(w), bias, shape, out, groups, scratch, y)
 #include "wino.inc"
 
 #define LEFTS(i, j) i, j,

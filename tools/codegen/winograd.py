@@ -55,10 +55,22 @@ def serves_q16(kernel: Array, bias: Array, highest: int) -> bool:
     return narrow and int(max(most.max(), -least.min())) < 1 << 30
 
 
-def scratch_bytes(channels: int, groups: int, itemsize: int) -> int:
+def serves_43(kernel: Array, magnitude: int) -> bool:
+    """F(4, 3) is exact for these weights and inputs up to `magnitude`: transforms fit 16 bits, 24 times each sum 32.
+
+    kernel [F, 3, C].
+    """
+    a, b, c = kernel.astype(np.int64).transpose(1, 0, 2)
+    transformed = np.stack([a + c + b, a + c - b, a + 4 * c + 2 * b, a + 4 * c - 2 * b])
+    narrow = int(np.abs(transformed).max(initial=0)) < HALF_RANGE and 10 * magnitude < HALF_RANGE
+    sums = np.abs(kernel.astype(np.int64)).reshape(len(kernel), -1).sum(axis=1)
+    return narrow and 24 * int(sums.max(initial=0)) * magnitude < 1 << 31
+
+
+def scratch_bytes(channels: int, groups: int, itemsize: int, packed: bool = False) -> int:
     """Scratch memory for blocks of `groups` times 16 positions of elements of `itemsize` bytes."""
     if itemsize == 1:
         return scratch_bytes_wino(channels, groups)
     if itemsize == 2:
-        return 4 * (32 * groups + 12) * rounded_up(channels, 2) // 2
+        return 4 * (32 * groups + (14 if packed else 12)) * rounded_up(channels, 2) // 2
     return 4 * 24 * channels * (groups + 1)

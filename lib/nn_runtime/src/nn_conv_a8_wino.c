@@ -1,6 +1,7 @@
 #include "nn_requant.h"
 #include "nn_simd.h"
 #include "nn_wino.h"
+#include "nn_wino_input_8.inc"
 
 NN_PART void nn_wino_outputs(const int32_t *m, uint32_t tiles, const nn_requant_affine *requant, int32_t bias,
                              uint32_t f, uint32_t step, int8_t *y) {
@@ -31,5 +32,6 @@ NN_PART void nn_wino_outputs(const int32_t *m, uint32_t tiles, const nn_requant_
 }
 
 #define NN_FUNCTION nn_conv_a8_wino
+#define NN_PACKED 0
 #define NN_OUT nn_requant_affine
-#include "nn_conv_wino8.inc"
+#include "nn_conv_wino43.inc"

@@ -1,9 +1,11 @@
-/* The parts of the 8-bit Winograd convolutions (nn_conv_wino8.inc). A group is four tiles; words of x and w
- * hold two int16_t. */
+/* The parts of the Winograd convolutions by F(4, 3) (nn_conv_wino43.inc). A group is four tiles; words of x
+ * and w hold two int16_t. */
 #ifndef NN_WINO_H
 #define NN_WINO_H
 
 #include "nn_runtime.h"
+
+#include <stdbool.h>
 
 #define NN_PART __attribute__((noinline)) static
 
@@ -19,18 +21,20 @@ void nn_wino_sums(const uint32_t *x, const uint32_t *w, uint32_t pairs, int32_t 
 /* From the sums of one filter to its outputs; the assembly loads the members in this order. */
 typedef struct {
     const int32_t *m;
-    int8_t *y; /* four outputs a tile, one after the other */
-    uint32_t step;
-    uint32_t inverse; /* of 3 */
-    uint32_t bias;    /* twice */
-    int32_t shift;    /* right, of twice the sum (q8) */
-    int32_t multiplier, offset;
+    void *y;                    /* four outputs a tile, one after the other */
+    uint32_t step;              /* bytes from output to output */
+    uint32_t inverse;           /* of 3 */
+    uint32_t bias;              /* twice */
+    int32_t shift;              /* right, of twice the sum (q8, q16) */
+    int32_t multiplier, offset; /* q16: least and most of an output */
 } nn_wino_out;
 
-/* All tiles up to the sum at `end`. q8: saturated to 8 bits (_relu: to 0..127) after the shift. a8: twice the
- * sum times multiplier 2^-32, rounded, plus offset, minus 1 if negative, shifted, saturated to 8 bits. */
+/* All tiles up to the sum at `end`. q8: saturated to 8 bits (_relu: to 0..127) after the shift; q16: to
+ * least..most. a8: twice the sum times multiplier 2^-32, rounded, plus offset, minus 1 if negative, shifted,
+ * saturated to 8 bits. */
 void nn_wino_outputs_q8(const nn_wino_out *out, const int32_t *end);
 void nn_wino_outputs_q8_relu(const nn_wino_out *out, const int32_t *end);
+void nn_wino_outputs_q16(const nn_wino_out *out, const int32_t *end);
 void nn_wino_outputs_a8(const nn_wino_out *out, const int32_t *end);
 
 /* Behind the last of `tiles` > 0 tiles. */
