@@ -3,6 +3,7 @@
 PYTHONPATH=test python -m python.profile_layers int8 (80 | ds_cnn) [size | ram | balanced | speed [ARENA_LIMIT [BOARD]]]
 
 ARENA_LIMIT in bytes, 0 for none; BOARD: the Nucleo if absent.
+Types beside those of `microai generate --type`: int9 and w4, as experiments/uci_har_accuracy.toml has them, and w8a16.
 """
 
 from __future__ import annotations
@@ -18,7 +19,8 @@ from microai.codegen.choose import GOALS, Optimize
 from microai.codegen.emit import emit
 from microai.codegen.graph import Graph
 from microai.codegen.host import pack
-from microai.codegen.pipeline import Compiled, compile_graph, scheme_for
+from microai.codegen.pipeline import Compiled, Scheme, compile_graph, scheme_for
+from microai.codegen.quantize.fixed_point import FixedPoint
 from microai.codegen.reference import outputs, stored
 from microai.codegen.render import render
 from microai.firmware import build_image
@@ -27,6 +29,18 @@ from .ds_cnn import ds_cnn
 from .resnet import resnetv1_6
 
 CLOCK_HZ = 48_000_000
+MIXED = {
+    "int9": FixedPoint(9, "filter", unsigned=True),
+    "w4": FixedPoint(8, "filter", weight_bits=4, unsigned=True),
+    "w8a16": FixedPoint(16, "filter", weight_bits=8),
+}
+
+
+def scheme_of(kind: str) -> Scheme | None:
+    """The scheme of a type; int16 is the paper's Q7.9."""
+    if kind in MIXED:
+        return MIXED[kind]
+    return scheme_for(kind, **({"scale": "network", "frac": 9} if kind == "int16" else {}))
 
 
 def network(name: str | int) -> Graph:
@@ -49,9 +63,8 @@ def measured(
     optimize: Optimize = "speed",
     arena_limit: int = 0,
 ) -> tuple[Compiled, Measurement]:
-    """Generate, build and run the network in one number type; int16 is the paper's Q7.9."""
-    scheme = scheme_for(kind, **({"scale": "network", "frac": 9} if kind == "int16" else {}))
-    graph = network(name)
+    """Generate, build and run the network in one number type."""
+    graph, scheme = network(name), scheme_of(kind)
     compiled = compile_graph(graph, scheme, samples(graph, 16), optimize=optimize, arena_limit=arena_limit)
     emit(render(compiled.program), folder / "nn_model")
     elf = build_image(folder / "nn_model", board, clock_hz, folder / "build")

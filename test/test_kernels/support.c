@@ -51,6 +51,23 @@ const uint8_t *packed_weights(const int16_t *w, uint32_t filters, uint32_t per_f
     return packed;
 }
 
+const uint32_t *packed_halves(const int16_t *w, uint32_t tables, uint32_t halves, uint32_t bits,
+                              bool at_end) {
+    const uint32_t words = (halves * bits + 31u) / 32u;
+    const uint32_t bytes = 4u * (tables * words + 1u);
+    uint32_t *packed = guarded_part(&buffer_packed, bytes, at_end);
+    memset(packed, 0xFF, bytes);
+    for (uint32_t table = 0; table < tables; table++) {
+        for (uint32_t i = 0; i < halves * bits; i++) {
+            const uint32_t half = (uint32_t)(w[table * halves + i / bits] + (1 << (bits - 1u)));
+            if ((half >> i % bits & 1u) == 0u) {
+                packed[table * words + i / 32u] &= ~((uint32_t)1 << i % 32u);
+            }
+        }
+    }
+    return packed;
+}
+
 int32_t random_signed(uint32_t bits) {
     static uint32_t state = 1u;
     state = state * 1664525u + 1013904223u;

@@ -26,6 +26,10 @@ void *guarded_part(guarded *buffer, uint32_t bytes, bool at_end);
 const uint8_t *packed_weights(const int16_t *w, uint32_t filters, uint32_t per_filter, uint32_t bits,
                               bool at_end);
 
+/* The same for the kernels by SIMD and Winograd's algorithm: for each of `tables` pairs of filters, `halves`
+ * halves of words as weight + 2^(bits - 1), from a new word; one word more behind them. */
+const uint32_t *packed_halves(const int16_t *w, uint32_t tables, uint32_t halves, uint32_t bits, bool at_end);
+
 /* The filling around the part is as it was. */
 bool guarded_intact(const guarded *buffer);
 

@@ -58,9 +58,18 @@ static const nn_requant_affine simd_outs[] = {
 #include "dense_simd.inc"
 
 #define TEST_WINO test_nn_conv_a8_wino
-#define CONV_WINO nn_conv_a8_wino
-#define TEST_WINO_3X3 test_nn_conv_a8_wino_3x3
-#define CONV_WINO_3X3 nn_conv_a8_wino_3x3
+#define WINO_K_H 1
+#define CONV_WINO(x, w, bias, shape, out, groups, scratch, y)                                                \
+    nn_conv_a8_wino(x, (const uint32_t *)(const void *)(w), bias, shape, out, groups, scratch, y)
+#include "wino.inc"
+
+#undef TEST_WINO
+#undef WINO_K_H
+#undef CONV_WINO
+#define TEST_WINO test_nn_conv_a8_wino_3x3
+#define WINO_K_H 3
+#define CONV_WINO(x, w, bias, shape, out, groups, scratch, y)                                                \
+    nn_conv_a8_wino_3x3(x, (const uint32_t *)(const void *)(w), bias, shape, out, groups, scratch, y)
 #include "wino.inc"
 
 #define LOWEST INT8_MIN

@@ -58,54 +58,12 @@ static const nn_requant simd_outs[] = {
 #define LANES 2u
 #include "depthwise.inc"
 
-/* Against nn_conv_q16; inputs 0 and 32767 alone now and then. */
-void test_nn_conv_q16_wino(void) {
-    enum { GROUPS = 1 };
-    for (uint32_t run = 0; run < 2u * WINO_COUNT; run++) {
-        const uint32_t number = run / 2u;
-        const nn_requant *out = &simd_outs[number % (SIMD_OUT_COUNT - 1u)];
-        const nn_conv_shape s = wino_shape(number);
-        const uint32_t x_count = (uint32_t)s.in_h * s.in_w * s.in_c;
-        const uint32_t y_count = (uint32_t)s.out_h * s.out_w * s.out_c;
-        const uint32_t k = 3u * s.in_c;
-        const uint32_t pairs = (s.in_c + 1u) / 2u;
-        int16_t *x = guarded_part(&buffer_x, x_count * sizeof(int16_t), run % 2u);
-        int16_t *w = guarded_part(&buffer_w, s.out_c * k * sizeof(int16_t), run % 2u);
-        int32_t *bias = guarded_part(&buffer_bias, s.out_c * sizeof(int32_t), run % 2u);
-        int16_t *y = guarded_part(&buffer_y, y_count * sizeof(int16_t), run % 2u);
-        for (uint32_t i = 0; i < x_count; i++) {
-            const int32_t value = random_signed(16);
-            x[i] = (int16_t)(number % 3u == 0u ? (value < 0 ? 0 : INT16_MAX) : value & INT16_MAX);
-        }
-        for (uint32_t i = 0; i < s.out_c * k; i++) {
-            w[i] = (int16_t)random_signed(10);
-        }
-        for (uint32_t i = 0; i < s.out_c; i++) {
-            bias[i] = RANDOM_BIAS();
-        }
-        nn_conv_q16(x, w, bias, &s, out, (int16_t *)expected_words);
-        const uint32_t w_bytes = (s.out_c + 1u) / 2u * 2u * pairs * 12u;
-        int16_t *table = guarded_part(&buffer_simd, w_bytes, run % 2u);
-        memset(table, 0, w_bytes);
-        for (uint32_t f = 0; f < s.out_c; f++) {
-            int32_t sum = 0;
-            for (uint32_t i = 0; i < k; i++) {
-                const uint32_t tap = i / s.in_c;
-                const uint32_t channel = i % s.in_c;
-                sum += w[f * k + i];
-                table[((f * pairs + channel / 2u) * 3u + tap) * 2u + channel % 2u] = w[f * k + i];
-            }
-            bias[f] = 2 * bias[f] + 32768 * sum;
-        }
-        uint32_t *scratch = guarded_part(&buffer_scratch, 4u * (32u * GROUPS + 12u) * pairs, run % 2u);
-        nn_conv_q16_wino(x, (const uint32_t *)(const void *)table, bias, &s, out, GROUPS, scratch, y);
-        const int16_t *expected = (const int16_t *)expected_words;
-        for (uint32_t i = 0; i < y_count; i++) {
-            TEST_EQUAL(y[i], expected[i], number, i);
-        }
-        TEST_CHECK(guarded_intact(&buffer_y) && guarded_intact(&buffer_scratch));
-    }
-}
+#define TEST_WINO test_nn_conv_q16_wino
+#define WINO_W() (W) random_signed(10)
+#define WINO_MORE 12u
+#define CONV_WINO(x, w, bias, shape, out, groups, scratch, y)                                                \
+    nn_conv_q16_wino(x, (const uint32_t *)(const void *)(w), bias, shape, out, groups, scratch, y)
+#include "wino_q16.inc"
 
 #define LEFTS(i, j) i, j,
 #define ADD(a, b, i, j) ((int64_t)(a) * (1 << (i)) + (int64_t)(b) * (1 << (j)))

@@ -56,9 +56,18 @@ static const nn_requant simd_outs[] = {
 #include "depthwise.inc"
 
 #define TEST_WINO test_nn_conv_q8_wino
-#define CONV_WINO nn_conv_q8_wino
-#define TEST_WINO_3X3 test_nn_conv_q8_wino_3x3
-#define CONV_WINO_3X3 nn_conv_q8_wino_3x3
+#define WINO_K_H 1
+#define CONV_WINO(x, w, bias, shape, out, groups, scratch, y)                                                \
+    nn_conv_q8_wino(x, (const uint32_t *)(const void *)(w), bias, shape, out, groups, scratch, y)
+#include "wino.inc"
+
+#undef TEST_WINO
+#undef WINO_K_H
+#undef CONV_WINO
+#define TEST_WINO test_nn_conv_q8_wino_3x3
+#define WINO_K_H 3
+#define CONV_WINO(x, w, bias, shape, out, groups, scratch, y)                                                \
+    nn_conv_q8_wino_3x3(x, (const uint32_t *)(const void *)(w), bias, shape, out, groups, scratch, y)
 #include "wino.inc"
 
 #define LEFTS(i, j) i, j,

@@ -24,7 +24,6 @@ from .ops.conv import (
     Conv,
     FixedConv,
     Window,
-    bound_of,
     depthwise_down,
     depthwise_scratch,
     rounding_half,
@@ -37,19 +36,20 @@ from .ops.pool import FixedAvgPool, FixedMaxPool
 from .plan import PLAIN, Option, Work
 from .simd import DEPTHWISE_BLOCK, scratch_bytes, scratch_bytes_wino_3x3
 from .winograd import scratch_bytes as wino_bytes
-from .winograd import serves_8_3x3, serves_q16
+from .winograd import serves_8_3x3, serves_43, serves_q16
 
 Optimize: TypeAlias = Literal["speed", "size", "ram", "balanced"]
 GOALS: tuple[Optimize, ...] = get_args(Optimize)
 LARGEST_DIMENSION = 65535
-# Groups of 16 (3 x 3: 64) positions that Winograd's algorithm computes at a time, at most: more take more memory and
-# gain less.
+# Groups of 16 (3 x 3: 64) positions that Winograd's algorithm, and any with packed weights, computes at a time, at
+# most: more take more memory and gain less.
 MOST_GROUPS = 8
 # 3 x 3: rows and columns of a tile, tiles of a group; positions that cost as much as to transform the weights
 # of a block once.
 WINO_TILE, WINO_TILES = 4, 4
 WINO_3X3_SETUP = 20.0
-# The rule, by the bytes of an element: below these the transforms cost more than they save,
+# The rule, by the bytes of an element (F(4, 3) of 16 bits is as F(4, 3) of 8 bits): below these the transforms cost
+# more than they save,
 WINO_POSITIONS = 8
 WINO_POSITIONS_OF_ROWS = {1: 8, 2: 8, 4: 12}  # where the kernel has several rows
 WINO_CHANNELS = {1: 9, 2: 12, 4: 6}
@@ -65,14 +65,23 @@ WINO_3X3_GROUPS = 4
 class Choice:
     """A variant of a kernel, by its suffix ("": the portable one); scratch memory in bytes.
 
-    Winograd's algorithm only: `groups` of 16 positions (3 x 3: of 64) are computed at a time. `down`: lines run along
-    the height (depthwise only).
+    `groups` of 16 positions (3 x 3: of 64) are computed at a time (Winograd's algorithm, packed weights). `down`: lines
+    run along the height (depthwise only).
     """
 
     kernel: str = ""
     scratch: int = 0
     groups: int = 0
     down: bool = False
+
+    @property
+    def packed(self) -> bool:
+        """It unpacks weights of any width."""
+        return self.kernel.startswith("packed_")
+
+    @property
+    def algorithm(self) -> str:
+        return self.kernel.removeprefix("packed_")
 
     def work(self, shape: Shape) -> Work:
         """How the cost of a call depends on its rows, which in 1-D are positions; `shape`: of the whole output.
@@ -88,11 +97,13 @@ class Choice:
             blocks = max(tiles / (WINO_TILES * self.groups), 1)
             return Work(WINO_TILE, WINO_TILE * rows, WINO_3X3_SETUP / shape[1] * blocks)
         if len(shape) == 3:
-            rest = 1.5 / shape[1] if self.kernel == "simd" and shape[1] % 4 else 0.0
+            rest = 1.5 / shape[1] if self.algorithm == "simd" and shape[1] % 4 else 0.0
             return Work(1, LARGEST_DIMENSION, rest)
-        if self.kernel == "wino":
-            return Work(16, 16 * self.groups, 5.0, ahead=16 * self.groups)
-        return Work(4) if self.kernel == "simd" else PLAIN
+        if self.algorithm.startswith("wino"):
+            return Work(16, 16 * self.groups, 12.0 if self.packed else 5.0, ahead=16 * self.groups)
+        if self.algorithm == "simd":
+            return Work(4, 16 * self.groups, 6.0) if self.packed else Work(4)
+        return PLAIN
 
     def __str__(self) -> str:
         return f"{self.kernel or 'portable'}{f' x{self.groups}' if self.groups else ''}"
@@ -115,20 +126,21 @@ def fastest(graph: Graph, node: Node) -> Choice:
     out_h, out_w, filters = hwc(graph.tensors[node.name].shape)
     source = graph.tensors[node.inputs[0]]
     channels = hwc(source.shape)[2]
-    size = source.format.bytes
-    square = [
-        option for option in options if option.kernel == "wino_3x3" and option.groups <= WINO_3X3_GROUPS
-    ]
+    square = [o for o in options if o.kernel == "wino_3x3" and o.groups <= WINO_3X3_GROUPS]
     if square and min(channels, filters) >= WINO_3X3_CHANNELS:
         groups = -(-tiles_of(out_h, out_w) // WINO_TILES)
         if out_h * out_w >= WINO_3X3_POSITIONS * groups:
             return square[-1]
-    wino = [option for option in options if option.kernel == "wino" and option.groups <= WINO_GROUPS[size]]
     several = isinstance(node.op, Conv | FixedConv) and node.op.window.kernel[0] > 1
-    least = WINO_POSITIONS_OF_ROWS[size] if several else WINO_POSITIONS
-    if wino and out_w >= least and min(channels, filters) >= WINO_CHANNELS[size]:
-        return wino[-1]
-    return next((option for option in options if option.kernel in ("simd", "depthwise")), PORTABLE)
+    for algorithm in ("wino4", "wino"):
+        size = 1 if algorithm == "wino4" else source.format.bytes
+        found = [o for o in options if o.algorithm == algorithm and o.groups <= WINO_GROUPS[size]]
+        least = WINO_POSITIONS_OF_ROWS[size] if several else WINO_POSITIONS
+        if found and out_w >= least and min(channels, filters) >= WINO_CHANNELS[size]:
+            return found[-1]
+    plain = [o for o in options if o.kernel in ("simd", "depthwise")]
+    packed = [o for o in options if o.kernel == "packed_simd"]
+    return [PORTABLE, *packed, *plain][-1]
 
 
 def candidates(graph: Graph, node: Node) -> list[Choice]:
@@ -143,7 +155,7 @@ def candidates(graph: Graph, node: Node) -> list[Choice]:
 
 
 # Cycles of a multiply-accumulate, about, for choosing by the rule; those that blocks cost beside come on top.
-RATES = {"": 5.0, "simd": 1.2, "wino": 0.63, "wino_3x3": 0.5, "depthwise": 3.0}
+RATES = {"": 5.0, "simd": 1.2, "wino": 0.63, "wino4": 0.63, "wino_3x3": 0.5, "depthwise": 3.0}
 # Of the portable kernel where each filter has one channel.
 PORTABLE_DEPTHWISE = 24.0
 
@@ -153,7 +165,7 @@ def priced(graph: Graph, node: Node, choice: Choice, cycles: float | None = None
     shape = graph.tensors[node.name].shape
     work = choice.work(shape) if len(shape) > 1 else PLAIN
     if cycles is None:
-        rate = RATES[choice.kernel]
+        rate = RATES[choice.algorithm]
         if choice == PORTABLE and isinstance(node.op, Conv | FixedConv | AffineConv) and node.op.groups > 1:
             rate = PORTABLE_DEPTHWISE if node.op.kernel.shape[-1] == 1 else rate
         cycles = rate * graph.macs(node) * work.rows(shape[0]) / shape[0]
@@ -169,7 +181,7 @@ def options(graph: Graph, optimize: Optimize) -> Mapping[str, Sequence[Choice]]:
         best = fastest(graph, node)
         if best != PORTABLE:
             known = candidates(graph, node)
-            found[node.name] = [c for c in known if c.groups <= best.groups]
+            found[node.name] = [c for c in known if c.groups <= best.groups and c.packed <= best.packed]
     return found
 
 
@@ -177,11 +189,14 @@ def gives_sums(op: FixedConv | FixedDense | AffineConv) -> bool:
     """The accumulators of the SIMD kernels hold this layer's sums, and their outputs are its outputs."""
     if isinstance(op, AffineConv):
         return op.simd_serves()
-    return not weights_variant(op.weights, op.source) and simd_serves(op.requant, op.accumulator)
+    return simd_serves(op.requant, op.accumulator)
 
 
 def simd(graph: Graph, node: Node) -> list[Choice]:
-    """The convolution by SIMD, for dense layers too; float only without groups, depthwise ones are not for it."""
+    """The convolution by SIMD, for dense layers too; float only without groups, depthwise ones are not for it.
+
+    Weights are packed or not; packed ones without groups only.
+    """
     op = node.op
     if isinstance(op, AffineDense):
         return [Choice("simd")] if op.simd_serves() else []
@@ -198,7 +213,18 @@ def simd(graph: Graph, node: Node) -> list[Choice]:
     if isinstance(op, Conv) and window.dilation[1] > 1:
         return []
     out_h, out_w, _ = hwc(graph.tensors[node.name].shape)
-    return [Choice("simd", scratch_bytes(op.kernel[0].size, out_h * out_w, source.format.bytes))]
+    taps, positions, itemsize = op.kernel[0].size, out_h * out_w, source.format.bytes
+    plain = [Choice("simd", scratch_bytes(taps, positions, itemsize))]
+    if not isinstance(op, FixedConv | FixedDense):
+        return plain
+    packed = [
+        Choice("packed_simd", scratch_bytes(taps, positions, itemsize, blocks), blocks)
+        for blocks in block_sizes(-(-positions // 16))
+    ]
+    if weights_variant(op.weights, op.source):
+        return packed if groups == 1 else []
+    # Weights of 8 or 16 bits in RAM for a block of positions may be faster than in flash.
+    return [*plain, *packed] if positions > 1 and groups == 1 else plain
 
 
 def depthwise(graph: Graph, node: Node) -> list[Choice]:
@@ -206,7 +232,7 @@ def depthwise(graph: Graph, node: Node) -> list[Choice]:
     op = node.op
     if not isinstance(op, FixedConv | AffineConv) or op.groups == 1 or op.kernel.shape[-1] > 1:
         return []
-    if not gives_sums(op):
+    if not gives_sums(op) or (isinstance(op, FixedConv) and weights_variant(op.weights, op.source)):
         return []
     shape, size = graph.tensors[node.name].shape, graph.tensors[node.inputs[0]].format.bytes
     return [Choice("depthwise", depthwise_scratch(op.window, shape, size), down=depthwise_down(shape))]
@@ -218,7 +244,6 @@ def winograd(graph: Graph, node: Node) -> list[Choice]:
     int16 and float32: kernels of any height; 8 bits: those of one row.
     """
     op = node.op
-    source = graph.tensors[node.inputs[0]]
     if (
         not isinstance(op, Conv | FixedConv | AffineConv)
         or op.groups > 1
@@ -226,22 +251,24 @@ def winograd(graph: Graph, node: Node) -> list[Choice]:
         or not of_width_3(op.window)
     ):
         return []
-    height = op.window.kernel[0]
-    if isinstance(op, FixedConv) and op.source.bytes == 2:
-        if not can_wino_q16(graph, node, op):
-            return []
-    elif isinstance(op, FixedConv | AffineConv):
-        if height > 1 or op.window.strides[0] > 1 or any(op.window.padding[:2]):
-            return []
+    source = graph.tensors[node.inputs[0]]
+    channels, itemsize = hwc(source.shape)[2], source.format.bytes
+    height, fixed = op.window.kernel[0], isinstance(op, FixedConv)
+    packed = isinstance(op, FixedConv) and weights_variant(op.weights, op.source) != ""
+    f43 = True  # float32
+    if isinstance(op, FixedConv | AffineConv):
         assert isinstance(source.format, Fixed | Affine)
-        if source.format.bytes == 2 or not can_wino_8(op, source.format.magnitude):
-            return []
-    channels, out_w = hwc(source.shape)[2], hwc(graph.tensors[node.name].shape)[1]
-    itemsize = source.format.bytes
-    return [
-        Choice("wino", wino_bytes(channels, groups, itemsize, height), groups)
-        for groups in block_sizes(-(-out_w // 16))
-    ]
+        one_row = height == 1 and op.window.strides[0] == 1 and not any(op.window.padding[:2])
+        f43 = one_row and can_wino_43(op, source.format.magnitude)
+    f23 = isinstance(op, FixedConv) and itemsize == 2 and can_wino_q16(graph, node, op)
+    found: list[Choice] = []
+    for groups in block_sizes(-(-hwc(graph.tensors[node.name].shape)[1] // 16)):
+        if f23 or (f43 and itemsize != 2):
+            scratch = wino_bytes(channels, groups, itemsize, height, packed)
+            found.append(Choice("packed_wino" if packed else "wino", scratch, groups))
+        if f43 and fixed and itemsize == 2:
+            found.append(Choice("packed_wino4", wino_bytes(channels, groups, 1), groups))
+    return found
 
 
 def block_sizes(whole: int) -> list[int]:
@@ -257,7 +284,7 @@ def winograd_3x3(graph: Graph, node: Node) -> list[Choice]:
     if not isinstance(op, FixedConv | AffineConv) or op.groups > 1 or source.format.bytes != 1:
         return []
     assert isinstance(source.format, Fixed | Affine)
-    if not simd(graph, node):
+    if not simd(graph, node) or (isinstance(op, FixedConv) and weights_variant(op.weights, op.source)):
         return []
     window = op.window
     if (window.kernel, window.strides, window.dilation) != ((3, 3), (1, 1), (1, 1)):
@@ -281,13 +308,12 @@ def of_width_3(window: Window) -> bool:
     return (window.kernel[1], window.strides[1], window.dilation[1]) == (3, 1, 1)
 
 
-def can_wino_8(op: FixedConv | AffineConv, magnitude: int) -> bool:
-    """The 8-bit kernels give these numbers, of inputs up to `magnitude`.
+def can_wino_43(op: FixedConv | AffineConv, magnitude: int) -> bool:
+    """F(4, 3) gives the numbers of this convolution in integers, of inputs up to `magnitude`.
 
-    24 times each sum and twice the accumulator fit 32 bits.
+    Transforms fit 16 bits, 24 times each sum and twice the accumulator 32.
     """
-    bound = bound_of(op.kernel, np.zeros(len(op.kernel), np.int64), magnitude)
-    return 24 * bound < 1 << 31 and doubles_fit(op)
+    return serves_43(op.kernel[:, 0], magnitude) and doubles_fit(op)
 
 
 def doubles_fit(op: FixedConv | AffineConv) -> bool:

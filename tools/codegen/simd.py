@@ -17,6 +17,17 @@ def arrange_groups(kernel: Array, x_bytes: int, groups: int) -> Array:
     return found
 
 
+def pad(weights: Array, group: int) -> Array:
+    """Weights [..., K] with K rounded up to a multiple of `group` by zeros."""
+    return np.pad(weights, [(0, 0)] * (weights.ndim - 1) + [(0, -weights.shape[-1] % group)])
+
+
+def in_fours(weights: Array) -> Array:
+    """Weights [..., K], K rounded up, in the order 0, 2, 1, 3 of each four: that of the halves of 8-bit x."""
+    groups = pad(weights, 4).reshape(*weights.shape[:-1], -1, 4)[..., [0, 2, 1, 3]]
+    return groups.reshape(*weights.shape[:-1], -1)
+
+
 def arrange_simd(kernel: Array, x_bytes: int = 0) -> Array:
     """The table that nn_conv_T_simd reads, from weights [F, ...] of type int8, int16 or float32.
 
@@ -65,14 +76,18 @@ def scratch_bytes_wino_3x3(channels: int, groups: int) -> int:
     return 4 * ((288 * groups + 144) * (rounded_up(channels, 4) // 4) + 288 * groups)
 
 
-def scratch_bytes(elements: int, positions: int, itemsize: int) -> int:
-    """Scratch memory for `elements` under a window (K), `positions` of the output, elements of `itemsize` bytes."""
+def scratch_bytes(elements: int, positions: int, itemsize: int, groups: int = 0) -> int:
+    """Scratch memory for `elements` under a window (K), `positions` of the output, elements of `itemsize` bytes.
+
+    groups: of 16 positions, of the kernels with packed weights; 0: the others.
+    """
     if itemsize == 4:
         return 0
     group = 4 // itemsize
     pairs = rounded_up(elements, group) // 2
-    width = 4 if positions > 1 else 1
-    return 4 * width * pairs + rounded_up(elements * itemsize, 4)
+    width = (16 * groups or 4) if positions > 1 else 1
+    unpacked = 2 * pairs if groups else 0
+    return 4 * (width * pairs + unpacked) + rounded_up(elements * itemsize, 4)
 
 
 # Of nn_conv_T_depthwise: outputs of a line that it computes before the next line, pairs of taps in a piece of a

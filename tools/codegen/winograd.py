@@ -70,7 +70,19 @@ def serves_8_3x3(kernel: Array, magnitude: int) -> bool:
     return 24 * magnitude * int(max(bounds)) < 1 << 31
 
 
-def scratch_bytes(channels: int, groups: int, itemsize: int, height: int = 1) -> int:
+def serves_43(kernel: Array, magnitude: int) -> bool:
+    """F(4, 3) is exact for these weights and inputs up to `magnitude`: transforms fit 16 bits, 24 times each sum 32.
+
+    kernel [F, 3, C].
+    """
+    a, b, c = kernel.astype(np.int64).transpose(1, 0, 2)
+    transformed = np.stack([a + c + b, a + c - b, a + 4 * c + 2 * b, a + 4 * c - 2 * b])
+    narrow = int(np.abs(transformed).max(initial=0)) < HALF_RANGE and 10 * magnitude < HALF_RANGE
+    sums = np.abs(kernel.astype(np.int64)).reshape(len(kernel), -1).sum(axis=1)
+    return narrow and 24 * int(sums.max(initial=0)) * magnitude < 1 << 31
+
+
+def scratch_bytes(channels: int, groups: int, itemsize: int, height: int = 1, packed: bool = False) -> int:
     """Scratch memory for blocks of `groups` times 16 positions of elements of `itemsize` bytes.
 
     height: of the kernel, 1 for 8 bits.
@@ -78,5 +90,6 @@ def scratch_bytes(channels: int, groups: int, itemsize: int, height: int = 1) ->
     if itemsize == 1:
         return scratch_bytes_wino(channels, groups)
     if itemsize == 2:
-        return 4 * ((32 * groups + 8) * height + 4) * rounded_up(channels, 2) // 2
+        fixed = 14 * height if packed else 8 * height + 4
+        return 4 * (32 * groups * height + fixed) * rounded_up(channels, 2) // 2
     return 4 * 24 * channels * height * (groups + 1)

@@ -302,6 +302,53 @@ void nn_dense_q16_packed_wide(const int16_t *NN_RESTRICT x, const uint8_t *NN_RE
                               const int64_t *NN_RESTRICT bias, uint32_t in, uint32_t out,
                               const nn_requant *requant, int16_t *NN_RESTRICT y);
 
+/* The convolution with packed weights by SIMD and by Winograd's algorithm: the numbers of nn_conv_T_packed
+ * for weights of w_bits bits, 2..16. Groups of the shape 1; else requirements as for nn_conv_T_simd and
+ * nn_conv_T_wino, for the weights that w holds. A dense layer is a convolution of one position.
+ * nn_conv_q16_packed_wino4 is the algorithm of nn_conv_q8_wino for x of few bits and any sign: 10 * max(|x|,
+ * |x_zero|) <= 32767. It and nn_conv_q8_packed_wino require besides that of the weights a, b, c of every
+ * filter and channel a + b + c, a - b + c, a + 4 c + 2 b and a + 4 c - 2 b fit int16_t.
+ *
+ *   w        words of two halves, low half first, of each w_bits bits: the weight plus 2^(w_bits - 1). Bit
+ *            after bit, the lowest first; every two filters begin with a new word; one word more follows.
+ *            Whatever is a group of four or a pair below is rounded up with zeros.
+ *
+ *     simd, q16    those of nn_conv_q16_simd
+ *     simd, q8     [F/2][K/4][2][2]: weights k and k+2 of filter f, the same of f+1; k+1 and k+3 of f, of f+1
+ *     wino, q16    those of nn_conv_q16_wino
+ *     wino, q8     [F/2][C/4][2][2][3]: tap k of channels c and c+2 of filter f, of f+1; then of c+1 and c+3
+ *     wino4        [F/2][C/4][2][2][3]: tap k of channels c and c+1 of filter f, of f+1; then of c+2 and c+3
+ *
+ *   bias     wino, q16: as for nn_conv_q16_wino
+ *   groups   of 16 positions that are computed at a time
+ *   scratch  simd: (16 * groups + 2) * P + (K * sizeof(T) + 3) / 4 words, an output of one position 3 * P
+ *            in front; P = K/4 * 2 (q8) or K/2 (q16), rounded up
+ *            wino, q16: (32 * groups + 14) * ((C+1)/2) words
+ *            wino, q8, and wino4: those of nn_conv_q8_wino
+ *
+ * wino, wino4: y may overlap x as for nn_conv_q8_wino.
+ */
+void nn_conv_q8_packed_simd(const int8_t *NN_RESTRICT x, const uint32_t *NN_RESTRICT w, uint32_t w_bits,
+                            const int32_t *NN_RESTRICT bias, const nn_conv_shape *shape,
+                            const nn_requant *requant, uint32_t groups, uint32_t *NN_RESTRICT scratch,
+                            int8_t *NN_RESTRICT y);
+void nn_conv_q16_packed_simd(const int16_t *NN_RESTRICT x, const uint32_t *NN_RESTRICT w, uint32_t w_bits,
+                             const int32_t *NN_RESTRICT bias, const nn_conv_shape *shape,
+                             const nn_requant *requant, uint32_t groups, uint32_t *NN_RESTRICT scratch,
+                             int16_t *NN_RESTRICT y);
+void nn_conv_q8_packed_wino(const int8_t *x, const uint32_t *NN_RESTRICT w, uint32_t w_bits,
+                            const int32_t *NN_RESTRICT bias, const nn_conv_shape *shape,
+                            const nn_requant *requant, uint32_t groups, uint32_t *NN_RESTRICT scratch,
+                            int8_t *y);
+void nn_conv_q16_packed_wino(const int16_t *x, const uint32_t *NN_RESTRICT w, uint32_t w_bits,
+                             const int32_t *NN_RESTRICT bias, const nn_conv_shape *shape,
+                             const nn_requant *requant, uint32_t groups, uint32_t *NN_RESTRICT scratch,
+                             int16_t *y);
+void nn_conv_q16_packed_wino4(const int16_t *x, const uint32_t *NN_RESTRICT w, uint32_t w_bits,
+                              const int32_t *NN_RESTRICT bias, const nn_conv_shape *shape,
+                              const nn_requant *requant, uint32_t groups, uint32_t *NN_RESTRICT scratch,
+                              int16_t *y);
+
 /* ---- Maximum pooling ----
  *
  *   y[oh][ow][c] = clamp(max of the window's elements that lie inside the input, min, max)

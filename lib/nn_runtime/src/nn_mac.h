@@ -2,7 +2,7 @@
  * made of them.
  *
  *   x       [pairs][4]   a word holds two elements (int16_t) of one position
- *   w q16   [pairs][2]   a word holds the weights of two elements of one filter
+ *   w q16   [pairs][2]   a word holds the weights of two elements of one filter; q8_w16 too
  *   w q8    [pairs]      a word holds int8_t: filters 0, 1 of the first element, filters 0, 1 of the second
  *
  * 14 or 15 cycles a pair (16 products) on a Cortex-M4: all 14 registers are in use, which is why these are
@@ -29,6 +29,7 @@ typedef struct {
                        * written last */
     const int32_t *multipliers;  /* 44: affine: multiplier and shift of each filter from here on */
     const int8_t *filter_shifts; /* 48 */
+    uint32_t y_step;             /* 52: nn_mac_groups: bytes from position to position */
 } nn_mac_block;
 
 /* What a last filter without another one has instead of tables, and the same for one of zeros. */
@@ -42,9 +43,15 @@ void nn_mac_4x2_q16(nn_mac_block *block);
 void nn_mac_4x2_a8(nn_mac_block *block);
 void nn_mac_4x2_a16(nn_mac_block *block); /* w as for q8 */
 
+/* The same for `count` groups of 4 positions, x [count][pairs][4], and two filters. The outputs begin at
+ * y[0]; w and bias stay, x and y[0] go on. */
+void nn_mac_groups_q16(nn_mac_block *block);
+void nn_mac_groups_q8_w16(nn_mac_block *block);
+
 /* The same for one position: x [pairs], y[0] only. */
 void nn_mac_1x2_q8(nn_mac_block *block);
 void nn_mac_1x2_q16(nn_mac_block *block);
+void nn_mac_1x2_q8_w16(nn_mac_block *block);
 void nn_mac_1x2_a8(nn_mac_block *block);
 void nn_mac_1x2_a16(nn_mac_block *block);
 

@@ -1,10 +1,12 @@
-/* The parts of the 8-bit Winograd convolutions (nn_conv_wino8.inc, nn_conv_wino8_3x3.inc). A group is four
- * tiles; words of x and w hold two int16_t. */
+/* The parts of the Winograd convolutions by F(4, 3) (nn_conv_wino43.inc, nn_conv_wino8_3x3.inc). A group is
+ * four tiles; words of x and w hold two int16_t. */
 #ifndef NN_WINO_H
 #define NN_WINO_H
 
 #include "nn_runtime.h"
 #include "nn_simd.h"
+
+#include <stdbool.h>
 
 #define NN_PART __attribute__((noinline)) static
 
@@ -27,21 +29,22 @@ void nn_wino_rows(int32_t *m, uint32_t count);
 /* From the sums of one filter to its outputs; the assembly knows the offsets. */
 typedef struct {
     const int32_t *m;           /* 0 */
-    int8_t *y;                  /* 4: four outputs a tile, one after the other, */
+    void *y;                    /* 4: four outputs a tile, one after the other, */
     uint32_t step;              /* 8: so many bytes apart */
     uint32_t inverse;           /* 12: of 3, of 9 */
     uint32_t bias;              /* 16: twice */
-    int32_t shift;              /* 20: right, of twice the sum (q8) */
-    int32_t multiplier, offset; /* 24, 28: a8 */
+    int32_t shift;              /* 20: right, of twice the sum (q8, q16) */
+    int32_t multiplier, offset; /* 24, 28: a8; q16: least and most of an output */
     uint32_t rows;              /* 32: of tiles, > 0; bytes from row to row: */
     uint32_t m_row, y_row;      /* 36, 40 */
 } nn_wino_out;
 
 /* All tiles of the first row up to the sum at `end`, and those of the other rows; *out is spoilt. q8:
- * saturated to 8 bits (_relu: to 0..127) after the shift. a8: twice the sum times multiplier 2^-32, rounded,
- * plus offset, minus 1 if negative, shifted, saturated to 8 bits. */
+ * saturated to 8 bits (_relu: to 0..127) after the shift; q16: to least..most. a8: twice the sum times
+ * multiplier 2^-32, rounded, plus offset, minus 1 if negative, shifted, saturated to 8 bits. */
 void nn_wino_outputs_q8(nn_wino_out *out, const int32_t *end);
 void nn_wino_outputs_q8_relu(nn_wino_out *out, const int32_t *end);
+void nn_wino_outputs_q16(nn_wino_out *out, const int32_t *end);
 void nn_wino_outputs_a8(nn_wino_out *out, const int32_t *end);
 
 /* Behind the last of `tiles` > 0 tiles. */
@@ -65,7 +68,7 @@ static inline int8_t *nn_wino_tile(const nn_wino_out *out, uint32_t tile, uint32
     for (uint32_t i = 0; i < 4u; i++) {
         sums[i] = (int32_t)(six[i] * inverse) >> 1;
     }
-    return out->y + row * out->y_row + 4u * tile * out->step;
+    return (int8_t *)out->y + row * out->y_row + 4u * tile * out->step;
 }
 
 /* The transform of six pairs of channels to six words, `step` words apart. */

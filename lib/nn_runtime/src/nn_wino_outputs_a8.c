@@ -3,6 +3,7 @@
 
 #if NN_DSP
 #define NN_FUNCTION nn_wino_outputs_a8
+#define NN_STORE "strb"
 #define NN_FINISH(r)                                                                                         \
     "smmulr " r ", " r ", r12\n"                                                                             \
     "add.w " r ", " r ", " r ", asr #31\n"                                                                   \

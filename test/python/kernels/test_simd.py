@@ -10,18 +10,36 @@ from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 from microai.codegen import affine_math
 from microai.codegen.ops.conv import Window, depthwise_down, depthwise_scratch
+from microai.codegen.packing import arrange_packed
 from microai.codegen.simd import arrange_depthwise, arrange_groups, scratch_bytes
 
 from . import oracle
-from .library import A8, A16, F32, Q8, Q16, Affine, Array, Kind, Library, Output, Range, Requant, shape_to_c
+from .library import (
+    A8,
+    A16,
+    F32,
+    Q8,
+    Q8_PACKED,
+    Q16,
+    Q16_PACKED,
+    Affine,
+    Array,
+    Kind,
+    Library,
+    Output,
+    Range,
+    Requant,
+    shape_to_c,
+)
 from .shapes import SEEDS, Draw, conv_shapes, filter_outs
 from .test_affine import affine_outs, finish
-from .test_sums import SHIFTS, operands
+from .test_sums import SHIFTS, operands, w_width
 
 # Accumulators and biases of the SIMD kernels have 32 bits.
 A16_NARROW = replace(A16, acc=np.int32, bias_bits=24)
-KINDS = (Q8, Q16, F32, A8, A16_NARROW)
+KINDS = (Q8, Q16, F32, A8, A16_NARROW, Q8_PACKED, Q16_PACKED)
 DEPTHWISE_KINDS = (Q8, Q16, A8, A16_NARROW)
+GROUPS = st.integers(1, 3)
 Out = Requant | Range | Affine
 
 
@@ -48,21 +66,29 @@ def served(out: Requant | Range) -> Requant | Range:
     return replace(out, shift=max(out.shift, 0), rounding=oracle.Rounding.FLOOR, shifts=own)
 
 
-def run(library: Library, kind: Kind, s: oracle.ConvShape, out: Out, seed: int) -> None:
-    """Compare with the oracle."""
+def run(
+    library: Library, kind: Kind, s: oracle.ConvShape, out: Out, seed: int, w_bits: int, blocks: int
+) -> None:
+    """Compare with the oracle. w_bits, blocks of 16 positions: where weights are packed."""
     s = replace(s, x_zero=0) if kind in (F32, A16_NARROW) else s
     shape = (s.out_c, s.k_h, s.k_w, s.in_c // s.groups)
-    x, w, bias = operands(seed, kind, kind.w_bits, (s.in_h, s.in_w, s.in_c), shape, s.out_c)
+    x, w, bias = operands(seed, kind, w_bits, (s.in_h, s.in_w, s.in_c), shape, s.out_c)
     expected = finished(oracle.conv(x, w, bias, s), out, kind)
     y = Output(expected.shape, kind.dtype)
-    table = arrange_groups(w.astype(kind.w_dtype or kind.dtype), kind.bits // 8, s.groups)
-    bytes_ = scratch_bytes(w[0].size, s.out_h * s.out_w, np.dtype(kind.dtype).itemsize)
+    itemsize = np.dtype(kind.dtype).itemsize
+    table: tuple[Array | int, ...]
+    if kind.packed:
+        table = (arrange_packed(w, w_bits, "simd", itemsize), w_bits)
+    else:
+        table = (arrange_groups(w.astype(kind.w_dtype or kind.dtype), kind.bits // 8, s.groups),)
+    groups = [blocks] if kind.packed else []
+    bytes_ = scratch_bytes(w[0].size, s.out_h * s.out_w, itemsize, *groups)
     scratch = Output((bytes_ // 4,), np.uint32)
     more = [scratch.array] if kind.fixed else []
     library.call(
         f"nn_conv_{kind.name}_simd",
-        *(x.astype(kind.dtype), table, bias.astype(kind.acc), shape_to_c(oracle.fields(s)), out),
-        *(*more, y.array),
+        *(x.astype(kind.dtype), *table, bias.astype(kind.acc), shape_to_c(oracle.fields(s)), out),
+        *(*groups, *more, y.array),
     )
     scratch.checked()
     assert y.checked().tobytes() == expected.tobytes()
@@ -73,9 +99,10 @@ def test_conv_simd(library: Library, kind: Kind) -> None:
     @settings(max_examples=200, deadline=None)
     @given(st.data(), conv_shapes(), SEEDS)
     def check(data: st.DataObject, s: oracle.ConvShape, seed: int) -> None:
-        assume(kind is not F32 or s.groups == 1)
+        assume(s.groups == 1 or not (kind is F32 or kind.packed))
         out = data.draw(outs(kind, s.out_c))
-        run(library, kind, replace(s, dilation_w=1) if kind is F32 else s, out, seed)
+        s = replace(s, dilation_w=1) if kind is F32 else s
+        run(library, kind, s, out, seed, w_width(data, kind), data.draw(GROUPS))
 
     check()
 
@@ -87,13 +114,13 @@ def test_dense_as_a_convolution(library: Library, kind: Kind) -> None:
     def check(data: st.DataObject, channels: int, filters: int, seed: int) -> None:
         out = data.draw(outs(kind, filters))
         s = oracle.ConvShape(1, 1, channels, 1, 1, filters, 1, 1, 1, 1, 1, 1, 0, 0, 1)
-        run(library, kind, s, out, seed)
+        run(library, kind, s, out, seed, w_width(data, kind), 1)
 
     check()
 
 
 @pytest.mark.parametrize("kind", KINDS, ids=lambda kind: kind.name)
-@pytest.mark.parametrize("positions", [6, 13, 24])
+@pytest.mark.parametrize("positions", [6, 13, 24, 37])
 def test_long_rows(library: Library, kind: Kind, positions: int) -> None:
     """Blocks of several positions and turns of the unrolled loops."""
     for seed, (channels, filters, width) in enumerate([(9, 7, 3), (16, 8, 3), (33, 5, 1), (2, 3, 5)]):
@@ -105,7 +132,7 @@ def test_long_rows(library: Library, kind: Kind, positions: int) -> None:
         out: Out = Requant(7, oracle.Rounding.FLOOR, -100, 127) if kind.fixed else Range(0.0)
         if kind in (A8, A16_NARROW):
             out = Affine(tuple(multipliers), tuple(shifts), -5 if kind is A8 else 0, -128, 127)
-        run(library, kind, s, out, seed)
+        run(library, kind, s, out, seed, min(kind.w_bits, 9), 1 + seed % 2)
 
 
 def run_depthwise(library: Library, kind: Kind, s: oracle.ConvShape, out: Out, seed: int) -> None:

@@ -8,16 +8,30 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from microai.codegen.simd import scratch_bytes_wino_3x3
-from microai.codegen.winograd import arrange, bias_q16, scratch_bytes, serves_8_3x3, serves_q16
+from microai.codegen.packing import arrange_packed
+from microai.codegen.simd import scratch_bytes_wino, scratch_bytes_wino_3x3
+from microai.codegen.winograd import arrange, bias_q16, scratch_bytes, serves_8_3x3, serves_43, serves_q16
 
 from . import oracle
-from .library import A8, F32, Q8, Q16, Affine, Array, Kind, Library, Output, Range, Requant, shape_to_c
+from .library import (
+    A8,
+    F32,
+    Q8,
+    Q8_PACKED,
+    Q16,
+    Q16_PACKED,
+    Affine,
+    Array,
+    Kind,
+    Library,
+    Output,
+    Range,
+    Requant,
+    shape_to_c,
+)
 from .shapes import SEEDS, Draw, filter_outs
-from .test_simd import Out, finished, outs, served
+from .test_simd import GROUPS, Out, finished, outs, served
 from .test_sums import SHIFTS, operands
-
-GROUPS = st.integers(1, 3)
 
 
 @st.composite
@@ -61,46 +75,36 @@ def convolved(
     out: Out,
     groups: int,
     operands: tuple[Array, Array, Array],
+    w_bits: int = 0,
+    algorithm: str = "wino",
 ) -> Array:
-    """x [H, W, C], w [F, KH, 3, C], bias [F] as the kernel takes it -> y [H, W, F].
+    """x [H, W, C], w [F, KH, 3, C], bias [F] as the kernel takes it -> y [H, W, F]. w_bits: where w is packed.
 
     One row of one block is also written over its input (not 3 x 3).
     """
     x, w, bias = operands
     y = Output((s.out_h, s.out_w, s.out_c), kind.dtype)
-    if s.k_h == 1 or kind in (Q16, F32):
-        variant, size = "wino", scratch_bytes(s.in_c, groups, np.dtype(kind.dtype).itemsize, s.k_h)
+    itemsize = np.dtype(kind.dtype).itemsize
+    if s.k_h > 1 and itemsize == 1:
+        algorithm, size = "wino_3x3", scratch_bytes_wino_3x3(s.in_c, groups)
+    elif algorithm == "wino4":
+        size = scratch_bytes_wino(s.in_c, groups)
     else:
-        variant, size = "wino_3x3", scratch_bytes_wino_3x3(s.in_c, groups)
+        size = scratch_bytes(s.in_c, groups, itemsize, s.k_h, kind.packed)
     scratch = Output((size // 4,), np.uint32)
-    table = arrange(w.astype(kind.dtype))
-    arguments = (x.astype(kind.dtype), table, bias.astype(kind.acc))
-    library.call(
-        f"nn_conv_{kind.name}_{variant}",
-        *arguments,
-        shape_to_c(oracle.fields(s)),
-        out,
-        groups,
-        scratch.array,
-        y.array,
-    )
+    table = (arrange(w.astype(kind.dtype)),)
+    if kind.packed:
+        table = (arrange_packed(w, w_bits, algorithm, itemsize), w_bits)
+    x = x.astype(kind.dtype)
+    more = (*table, bias.astype(kind.acc), shape_to_c(oracle.fields(s)), out, groups, scratch.array)
+    library.call(f"nn_conv_{kind.name}_{algorithm}", x, *more, y.array)
     scratch.checked()
     result = y.checked()
-    if variant == "wino" and s.out_h == 1 and s.out_w <= 16 * groups:
-        x = arguments[0]
+    if algorithm != "wino_3x3" and s.out_h == 1 and s.out_w <= 16 * groups:
         for place in range(0, x.size, max(x.size // 4, 1)):
             both = np.zeros(place + max(x.size, result.size), x.dtype)
             both[place : place + x.size] = x.ravel()
-            library.call(
-                f"nn_conv_{kind.name}_wino",
-                both[place:],
-                *arguments[1:],
-                shape_to_c(oracle.fields(s)),
-                out,
-                groups,
-                scratch.array,
-                both,
-            )
+            library.call(f"nn_conv_{kind.name}_{algorithm}", both[place:], *more, both)
             assert both[: result.size].tobytes() == result.tobytes()
     return result
 
@@ -167,10 +171,67 @@ def test_8_bits_3x3_weights_at_their_limit() -> None:
     assert not serves_8_3x3(np.full((2, 3, 3, 44), 127, np.int8), 128)
 
 
+NARROW = {Q8_PACKED: 8, Q16_PACKED: 12}
+
+
+@pytest.mark.parametrize("kind", NARROW, ids=lambda kind: kind.name)
 @settings(max_examples=300, deadline=None)
-@given(st.data(), st.one_of(shapes(), heights()), GROUPS, SEEDS, st.sampled_from([4, 8, 13]), st.booleans())
+@given(
+    data=st.data(),
+    s=shapes(),
+    groups=GROUPS,
+    seed=SEEDS,
+    w_bits=st.integers(2, 16),
+    x_bits=st.integers(2, 12),
+)
+def test_packed_by_f43(
+    library: Library,
+    kind: Kind,
+    data: st.DataObject,
+    s: oracle.ConvShape,
+    groups: int,
+    seed: int,
+    w_bits: int,
+    x_bits: int,
+) -> None:
+    """Inputs of up to 8 or 12 bits, weights as large as the proof allows."""
+    bits = min(x_bits, NARROW[kind])
+    s = replace(s, x_zero=data.draw(st.sampled_from([0, -(1 << (bits - 1)), 1])))
+    out = data.draw(outs(kind, s.out_c))
+    x, w, bias = operands(seed, kind, w_bits, (s.in_h, s.in_w, s.in_c), (s.out_c, 1, 3, s.in_c), s.out_c)
+    x >>= kind.bits - bits
+    bias >>= 4
+    while not serves_43(w[:, 0], 1 << (bits - 1)):
+        w //= 2
+    expected = finished(oracle.conv(x, w, bias, s), out, kind)
+    algorithm = "wino" if kind is Q8_PACKED else "wino4"
+    found = convolved(library, kind, s, out, groups, (x, w, bias), w_bits, algorithm)
+    assert found.tobytes() == expected.tobytes()
+
+
+def test_f43_at_its_limits() -> None:
+    def fits(a: int, b: int, c: int, magnitude: int = 1) -> bool:
+        return serves_43(np.array([a, b, c]).reshape(1, 3, 1), magnitude)
+
+    assert fits(32767, 0, 0) and not fits(32767, 1, 0) and not fits(0, 0, 8192) and fits(3, 0, 8191)
+    assert fits(4681, 4681, 4681) and not fits(4682, -4681, 4681) and not fits(4682, 4681, 4681)
+    assert fits(1, 0, 0, 3276) and not fits(1, 0, 0, 3277)
+    assert fits(27313, 0, 0, 3276) and not fits(27314, 0, 0, 3276)  # 24 * 27313 * 3276 = 2^31 - 26336
+
+
+@pytest.mark.parametrize("kind", [Q16, Q16_PACKED], ids=lambda kind: kind.name)
+@settings(max_examples=300, deadline=None)
+@given(
+    data=st.data(),
+    s=st.one_of(shapes(), heights()),
+    groups=GROUPS,
+    seed=SEEDS,
+    w_bits=st.integers(2, 13),
+    extreme=st.booleans(),
+)
 def test_q16(
     library: Library,
+    kind: Kind,
     data: st.DataObject,
     s: oracle.ConvShape,
     groups: int,
@@ -182,12 +243,12 @@ def test_q16(
     out = served(data.draw(filter_outs(Q16, SHIFTS["q16"], s.out_c)))
     assert isinstance(out, Requant)
     out = replace(out, shift=min(out.shift, 30))
-    x, w, bias = operands(seed, Q16, w_bits, (s.in_h, s.in_w, s.in_c), (s.out_c, s.k_h, 3, s.in_c), s.out_c)
+    x, w, bias = operands(seed, kind, w_bits, (s.in_h, s.in_w, s.in_c), (s.out_c, s.k_h, 3, s.in_c), s.out_c)
     x = np.where(x > 0, np.iinfo(np.int16).max, 0) if extreme else np.abs(x).clip(0, np.iinfo(np.int16).max)
     while not serves_q16(w, bias, np.iinfo(np.int16).max):
         w //= 2
     expected = oracle.finish_filters(oracle.conv(x, w, bias, s), out, Q16.dtype)
-    found = convolved(library, Q16, s, out, groups, (x, w, bias_q16(w, bias)))
+    found = convolved(library, kind, s, out, groups, (x, w, bias_q16(w, bias)), w_bits)
     assert found.tobytes() == expected.tobytes()
 
 

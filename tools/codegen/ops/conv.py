@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from ..formats import Array, Fixed, FixedWeights
-from ..packing import pack_bits
+from ..packing import arrange_packed, pack_bits
 from ..requant import Rounding
 from ..simd import arrange_depthwise, arrange_groups, runs_down, scratch_bytes_depthwise
 from ..winograd import arrange as arrange_wino
@@ -230,7 +230,9 @@ class FixedConv(FixedOp):
 
     def lower(self, call: CallBuilder) -> None:
         if call.choice:
-            lower_simd_fixed(call, self.kernel, self.bias, self.window, self.requant, self.source.zero)
+            lower_simd_fixed(
+                call, self.kernel, self.bias, self.window, self.requant, self.weights, self.source
+            )
             return
         call.kernel(
             "conv",
@@ -296,6 +298,12 @@ def weights_variant(weights: FixedWeights, source: Fixed) -> str:
     return "_w8" if weights.bits <= 8 else "_packed"
 
 
+def bits_in_flash(weights: FixedWeights, source: Fixed) -> int:
+    """Bits that a weight takes in the tables of the kernels, whichever reads it."""
+    variant = weights_variant(weights, source)
+    return weights.bits if variant == "_packed" else 8 if weights.bits <= 8 else 16
+
+
 def weights_table(
     call: CallBuilder, kernel: Array, weights: FixedWeights, source: Fixed, layout: str
 ) -> tuple[str, ...]:
@@ -329,25 +337,41 @@ def conv_shape(call: CallBuilder, window: Window, groups: int, zero: int = 0) ->
 
 
 def lower_simd(
-    call: CallBuilder, kernel: Array, bias: Array, window: Window, finish: str, zero: int = 0
+    call: CallBuilder,
+    kernel: Array,
+    bias: Array,
+    window: Window,
+    finish: str,
+    zero: int = 0,
+    bits: int = 0,
 ) -> None:
-    """Call the chosen convolution by SIMD; kernel [F, ...]; `zero`: the stored input that means 0."""
+    """Call the chosen convolution by SIMD; kernel [F, ...]; `zero`: the stored input that means 0.
+
+    bits: of a weight in flash, for kernels that read packed weights.
+    """
     choice = call.choice
     assert choice is not None
-    wino = choice.groups > 0
-    options = [f"{choice.groups}u"] if wino else []
+    layout = f"for {choice.kernel}, F={len(kernel)}"
+    options = [f"{choice.groups}u"] if choice.groups else []
     groups = call.input_shape(0)[-1] // kernel.shape[-1]
-    if choice.kernel == "depthwise":
-        table, options = arrange_depthwise(kernel[..., 0], choice.down), [f"{choice.down:d}u"]
+    x_bytes = call.type_of(call.node.inputs[0]).format.bytes
+    if choice.packed:
+        table = arrange_packed(kernel, bits, choice.algorithm, x_bytes)
+        weights = [call.table("kernel", table, f"{layout}, {bits} bits each"), f"{bits}u"]
     else:
-        x_bytes = call.type_of(call.node.inputs[0]).format.bytes
-        table = arrange_wino(kernel) if wino else arrange_groups(kernel, x_bytes, groups)
-    if wino and kernel.dtype == np.int16:
+        if choice.kernel == "depthwise":
+            table, options = arrange_depthwise(kernel[..., 0], choice.down), [f"{choice.down:d}u"]
+        elif choice.algorithm.startswith("wino"):
+            table = arrange_wino(kernel)
+        else:
+            table = arrange_groups(kernel, x_bytes, groups)
+        weights = [call.table("kernel", table, layout)]
+    if choice.algorithm == "wino" and x_bytes == 2:
         bias = bias_q16(kernel, bias)
     call.kernel(
         "conv",
         call.input(0),
-        call.table("kernel", table, f"for {choice.kernel}, F={len(kernel)}"),
+        *weights,
         call.table("bias", bias, "[F]"),
         conv_shape(call, window, groups, zero),
         finish,
@@ -387,12 +411,19 @@ def simd_serves(requant: Requant, accumulator: Accumulator) -> bool:
 
 
 def lower_simd_fixed(
-    call: CallBuilder, kernel: Array, bias: Array, window: Window, requant: Requant, zero: int = 0
+    call: CallBuilder,
+    kernel: Array,
+    bias: Array,
+    window: Window,
+    requant: Requant,
+    weights: FixedWeights,
+    source: Fixed,
 ) -> None:
     """The same in integers; the half that rounding to nearest adds is in the bias."""
     floor = replace(requant, rounding=Rounding.FLOOR)
     folded = (bias + rounding_half(requant)).astype(bias.dtype)
-    lower_simd(call, kernel, folded, window, call.requant(floor), zero)
+    bits = bits_in_flash(weights, source)
+    lower_simd(call, kernel, folded, window, call.requant(floor), source.zero, bits)
 
 
 def describe_conv(kernel: Array, window: Window, groups: int, activation: str) -> str:

@@ -114,7 +114,9 @@ class FixedDense(FixedOp):
 
     def lower(self, call: CallBuilder) -> None:
         if call.choice:
-            lower_simd_fixed(call, self.kernel, self.bias, ONE_POSITION, self.requant)
+            lower_simd_fixed(
+                call, self.kernel, self.bias, ONE_POSITION, self.requant, self.weights, self.source
+            )
             return
         table = weights_table(call, self.kernel, self.weights, self.source, f"[C={self.kernel.shape[1]}]")
         variant = weights_variant(self.weights, self.source) + self.accumulator.suffix

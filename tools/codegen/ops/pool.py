@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from ..formats import Array, Fixed
+from ..formats import Affine, Array, Fixed
 from ..requant import divide
 from .base import (
     NONE,
@@ -106,7 +106,11 @@ class IntegerMaxPool(Pooling):
         return self.batch(np.clip(largest, self.low, self.high), x)
 
     def lower(self, call: CallBuilder) -> None:
-        limits = (str(self.low), str(self.high))
+        source = call.type_of(call.node.inputs[0]).format
+        assert isinstance(source, Fixed | Affine)
+        # A bound that no element of the format exceeds is none, and the kernel need not look.
+        high = self.high if self.high < source.high else np.iinfo(source.dtype).max
+        limits = (str(self.low), str(high))
         integers = f"q{8 * call.type_of(call.node.name).format.bytes}"  # also of affine ones
         shape = pool_shape(call, self.window)
         call.kernel("pool_max", call.input(0), shape, *limits, call.output(), kind=integers)

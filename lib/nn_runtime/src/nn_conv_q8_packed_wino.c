@@ -1,0 +1,8 @@
+#define NN_INVERSE NN_INVERSE_OF_3
+#include "nn_wino_q8.inc"
+
+#include "nn_wino_input_8.inc"
+
+#define NN_FUNCTION nn_conv_q8_packed_wino
+#define NN_PACKED 1
+#include "nn_conv_wino43.inc"
