@@ -10,6 +10,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from microai.codegen import pipeline
+from microai.codegen.choose import Optimize
 from microai.codegen.formats import Fixed, FixedWeights, fixed_for
 from microai.codegen.graph import Graph, Node, TensorType
 from microai.codegen.ops.base import NONE, RELU, Activation
@@ -381,15 +382,22 @@ def test_nine_bits_cost_nine_bits_of_flash() -> None:
     graph = chain(conv(1, 8, 4), conv(3, 8, 8, 1))
     x = [normal(7, 8, 16, 4)]
 
-    def kernels(scheme: FixedPoint) -> int:
-        program = compile_graph(graph, scheme, x).program
+    def kernels(scheme: FixedPoint, optimize: Optimize = "size") -> int:
+        program = compile_graph(graph, scheme, x, optimize=optimize).program
         return sum(table.bytes for table in program.tables if "kernel" in table.name)
+
+    def by_twos(bits: int) -> int:
+        return sum(8 // 2 * 4 * -(-2 * weights * bits // 32) + 4 for weights in (12, 8))
 
     # Each of the 8 filters of 12 and of 8 weights starts at a byte.
     assert kernels(FixedPoint(9)) == 8 * (-(-12 * 9 // 8) + 9)
     assert kernels(FixedPoint(9, packed=False)) == 2 * 8 * (12 + 8)
     assert kernels(FixedPoint(8, weight_bits=2)) == 8 * (3 + 2)
     assert kernels(FixedPoint(16, weight_bits=8)) == 8 * (12 + 8)
+    # By SIMD every two of them start at a word, and a word follows the last.
+    assert kernels(FixedPoint(9), "speed") == by_twos(9)
+    assert kernels(FixedPoint(8, weight_bits=2), "speed") == by_twos(2)
+    assert kernels(FixedPoint(16, weight_bits=8), "speed") == by_twos(8)
 
 
 @pytest.mark.parametrize(
