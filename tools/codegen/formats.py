@@ -46,8 +46,27 @@ class Float32:
         return "float32"
 
 
+class Stored:
+    """Integers of `bits` bits in two's complement."""
+
+    bits: int
+
+    @property
+    def low(self) -> int:
+        return -(1 << (self.bits - 1))
+
+    @property
+    def high(self) -> int:
+        return (1 << (self.bits - 1)) - 1
+
+    @property
+    def magnitude(self) -> int:
+        """Largest absolute value that a stored number can have."""
+        return 1 << (self.bits - 1)
+
+
 @dataclass(frozen=True)
-class Fixed:
+class Fixed(Stored):
     """Fixed point of `bits` bits (2 to 16): ``real = (q - zero) * 2**-frac``.
 
     Signed: zero is 0. Unsigned (no real number below 0, one more bit for those above): stored with an offset
@@ -65,22 +84,9 @@ class Fixed:
             raise ValueError(f"fixed point of {self.bits} bits: the width must be from 2 to 16")
 
     @property
-    def low(self) -> int:
-        return -(1 << (self.bits - 1))
-
-    @property
-    def high(self) -> int:
-        return (1 << (self.bits - 1)) - 1
-
-    @property
     def zero(self) -> int:
         """The stored number that means 0."""
         return self.low if self.unsigned else 0
-
-    @property
-    def magnitude(self) -> int:
-        """Largest absolute value that a stored number can have."""
-        return 1 << (self.bits - 1)
 
     @property
     def bytes(self) -> int:
@@ -151,7 +157,7 @@ class FixedWeights:
 
 
 @dataclass(frozen=True)
-class Affine:
+class Affine(Stored):
     """Affine integers of the TensorFlow Lite specification: ``real = scale * (q - zero_point)``.
 
     8 bits: any zero point of int8. 16 bits: zero point 0. `scale` is a positive float32 number.
@@ -169,19 +175,6 @@ class Affine:
         lowest, highest = (self.low, self.high) if self.bits == 8 else (0, 0)
         if not lowest <= self.zero_point <= highest:
             raise ValueError(f"zero point {self.zero_point}: it must be from {lowest} to {highest}")
-
-    @property
-    def low(self) -> int:
-        return -(1 << (self.bits - 1))
-
-    @property
-    def high(self) -> int:
-        return (1 << (self.bits - 1)) - 1
-
-    @property
-    def magnitude(self) -> int:
-        """Largest absolute value that a stored number can have."""
-        return 1 << (self.bits - 1)
 
     @property
     def bytes(self) -> int:

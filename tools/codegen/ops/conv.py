@@ -113,8 +113,26 @@ def bound_of(weights: Array, bias: Array, magnitude: int) -> int:
     return max(int(s) * magnitude + abs(int(b)) for s, b in zip(sums, bias, strict=True))
 
 
+class Weighted(FloatOp):
+    """Sums of products with the weights `kernel`, a `bias` for each filter, and a clamp."""
+
+    kernel: Array
+    bias: Array
+    activation: Activation
+
+    @property
+    def weights(self) -> Array:
+        return self.kernel
+
+    def arrays(self) -> Mapping[str, Array]:
+        return {"kernel": self.kernel, "bias": self.bias}
+
+    def takes_unsigned(self, inputs: Sequence[Fixed], output: Fixed) -> bool:
+        return sums_take_unsigned(self.activation, output)
+
+
 @dataclass(frozen=True, eq=False)
-class Conv(FloatOp):
+class Conv(Weighted):
     """``y[p, f] = act(b[f] + sum over taps k and channels c of w[f, k, c] * x[p * stride + k * dilation, c])``.
 
     weights [F, KH, KW, C/G], bias [F], both real. Depthwise: G = C, F = C * multiplier.
@@ -151,16 +169,6 @@ class Conv(FloatOp):
 
     def with_activation(self, activation: Activation) -> FloatOp:
         return replace(self, activation=self.activation.then(activation))
-
-    @property
-    def weights(self) -> Array:
-        return self.kernel
-
-    def arrays(self) -> Mapping[str, Array]:
-        return {"kernel": self.kernel, "bias": self.bias}
-
-    def takes_unsigned(self, inputs: Sequence[Fixed], output: Fixed) -> bool:
-        return sums_take_unsigned(self.activation, output)
 
     def to_fixed(self, formats: FixedFormats, shapes: Sequence[Shape]) -> FixedConv:
         assert formats.weights is not None

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
 
@@ -11,12 +11,12 @@ import numpy as np
 from ..formats import Array, Fixed, FixedWeights
 from .base import NONE, Accumulator, Activation, FixedFormats, FixedOp, FloatOp, Requant, Shape
 from .conv import (
+    Weighted,
     Window,
     exact_type,
     fixed_parameters,
     lower_simd,
     lower_simd_fixed,
-    sums_take_unsigned,
     weights_table,
     weights_variant,
 )
@@ -36,7 +36,7 @@ def infer_dense(kernel: Array, inputs: Sequence[Shape]) -> Shape:
 
 
 @dataclass(frozen=True, eq=False)
-class Dense(FloatOp):
+class Dense(Weighted):
     """``y[f] = act(b[f] + sum over c of w[f, c] * x[c])``; kernel [F, C], bias [F], input (C,)."""
 
     kind = "dense"
@@ -56,16 +56,6 @@ class Dense(FloatOp):
 
     def with_activation(self, activation: Activation) -> FloatOp:
         return replace(self, activation=self.activation.then(activation))
-
-    @property
-    def weights(self) -> Array:
-        return self.kernel
-
-    def arrays(self) -> Mapping[str, Array]:
-        return {"kernel": self.kernel, "bias": self.bias}
-
-    def takes_unsigned(self, inputs: Sequence[Fixed], output: Fixed) -> bool:
-        return sums_take_unsigned(self.activation, output)
 
     def to_fixed(self, formats: FixedFormats, shapes: Sequence[Shape]) -> FixedDense:
         assert formats.weights is not None
