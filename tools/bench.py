@@ -153,6 +153,7 @@ def own_row(kind: str, filters: int, optimize: Optimize, board: Board, clock_hz:
         import_keras(network, name),
         scheme,
         [] if scheme is None else [x],
+        optimize=optimize,
         chooser=Chooser(Goal(optimize, Limits(), board, clock_hz)),
     )
     folder = BUILD / f"{kind}-{filters}"
@@ -242,6 +243,7 @@ def build_peer(
     )
     write_text(folder / "generated" / "full_model.h", source)
     groups = flag_groups()
+    own = " ".join(groups[name] for name in ("numeric", "speed", "object", "link"))
     core = shlex.split(groups["cortex-m4f"])
     harness = root / "benchmarks" / "peer"
     made, elf = folder / "peer.o", folder / "firmware.elf"
@@ -251,7 +253,7 @@ def build_peer(
     ]
     place = root / "boards" / board.name
     link = [
-        *(CROSS_COMPILER, *core, *shlex.split(f"{groups['numeric']} {groups['optimise']} {groups['link']}")),
+        *(CROSS_COMPILER, *core, *shlex.split(own)),
         *(
             f"-I{root / 'firmware'}",
             f"-I{root / 'lib/nn_runtime/include'}",

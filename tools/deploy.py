@@ -104,6 +104,7 @@ def compile_and_choose(
         calibration,
         experiment.deploy.prefix,
         frozen=None if tuned is None else tuned.frozen,
+        optimize=experiment.deploy.optimize,
         chooser=chooser,
     )
     return compiled, chooser.selection

@@ -19,7 +19,7 @@ from .codegen import reference
 from .codegen.compare import Difference, accuracy, agreement, first_difference
 from .codegen.formats import Array
 from .codegen.host import HostModel, build_host, pack, unpack
-from .codegen.pipeline import Compiled
+from .codegen.pipeline import COMPILE_FOR, Compiled
 from .codegen.quantize.calibration import spread
 from .deploy import Variant, compile_variant, generation_key, prepare_deploy, prepare_experiment, select
 from .experiment import Experiment
@@ -166,7 +166,7 @@ def deploy_and_evaluate(
         kept = read_report(location, key)
         if kept is not None:
             return kept, location, True
-    tools = toolchain()
+    tools = toolchain(COMPILE_FOR[experiment.deploy.optimize])
     x, labels = prepared.x_test[: experiment.evaluate.limit], prepared.y_test[: experiment.evaluate.limit]
     few = spread(len(x), experiment.evaluate.vectors)
 

@@ -14,6 +14,7 @@ from .boards.board import Board
 from .boards.elf import load_image
 from .boards.stack import stack_bound
 from .codegen.kernels import runtime_folder
+from .codegen.lower import CompileFor
 from .errors import UserError
 from .files import code_key, key_of
 
@@ -46,7 +47,7 @@ def flag_groups() -> dict[str, str]:
     return dict(line.split(": ", 1) for line in text.splitlines() if ": " in line and line[0] != "#")
 
 
-def toolchain() -> Toolchain:
+def toolchain(compile_for: CompileFor = "speed") -> Toolchain:
     """The cross compiler's name and version and the flags of platform/flags.txt.
 
     Raises UserError when there is no cross compiler.
@@ -55,7 +56,8 @@ def toolchain() -> Toolchain:
     output = subprocess.run([CROSS_COMPILER, "--version"], capture_output=True, text=True, check=True).stdout
     groups = flag_groups()
     return Toolchain(
-        output.splitlines()[0], " ".join(groups[name] for name in ("optimise", "numeric", "cortex-m4f"))
+        output.splitlines()[0],
+        " ".join(groups[name] for name in (compile_for, "object", "numeric", "cortex-m4f")),
     )
 
 

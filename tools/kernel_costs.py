@@ -31,6 +31,7 @@ from .codegen.host import pack
 from .codegen.kernels import kernel_table
 from .codegen.lower import (
     CallBuilder,
+    CompileFor,
     Program,
     ProgramBuilder,
     comment_of,
@@ -92,11 +93,14 @@ class Costs:
     A folder other than build/choose/ of the checkout serves tests.
     """
 
-    def __init__(self, board: Board, clock_hz: int, folder: Path | None = None) -> None:
+    def __init__(
+        self, board: Board, clock_hz: int, folder: Path | None = None, compile_for: CompileFor = "speed"
+    ) -> None:
         self.board = board
         self.clock_hz = clock_hz
+        self.compile_for = compile_for
         self._folder = checkout() / "build" / "choose" if folder is None else folder
-        self._name = f"{board.name}-{clock_hz}"
+        self._name = f"{board.name}-{clock_hz}-{compile_for}"
         self._key = key_of(machine=machine_key(), board=board.name, clock_hz=clock_hz)
         self.images_run = 0
 
@@ -159,7 +163,7 @@ class Costs:
         return int(known[key])
 
     def _measured(self, candidates: Sequence[Candidate]) -> list[Cost]:
-        program = side_by_side(candidates)
+        program = side_by_side(candidates, self.compile_for)
         elf = self._built(render(program))
         self.images_run += 1
         image = load_image(elf)
@@ -285,7 +289,7 @@ def batches(signed: Sequence[tuple[str, Candidate]], board: Board) -> Iterator[l
         yield batch
 
 
-def side_by_side(candidates: Sequence[Candidate]) -> Program:
+def side_by_side(candidates: Sequence[Candidate], compile_for: CompileFor) -> Program:
     """A library whose layers are the candidates; those that take equal tensors read the same one.
 
     Inputs whose names begin with POSITIVE may hold no negative integers: a kernel may rely on it.
@@ -310,7 +314,7 @@ def side_by_side(candidates: Sequence[Candidate]) -> Program:
     graph = Graph("candidates", sources, (nodes[-1].name,), tuple(nodes), tensors)
     choices = {node.name: candidate.choice for node, candidate in zip(nodes, candidates, strict=True)}
     memory = plan(graph, {name: choice.scratch for name, choice in choices.items()})
-    return lower(graph, memory, kernel_table(), choices=choices_of(choices))
+    return lower(graph, memory, kernel_table(), choices=choices_of(choices), compile_for=compile_for)
 
 
 def inputs_of(program: Program) -> list[Array]:

@@ -28,7 +28,7 @@ from .codegen.formats import Array
 from .codegen.graph import Graph
 from .codegen.host import pack
 from .codegen.lower import Program
-from .codegen.pipeline import Chooser, Compiled, Scheme, compile_graph, scheme_for
+from .codegen.pipeline import Compiled, Scheme, compile_graph, scheme_for
 from .codegen.plan import Stream
 from .codegen.plan.layout import lay_out
 from .codegen.reference import stored
@@ -36,6 +36,7 @@ from .codegen.render import render
 from .errors import UserError
 from .files import write_text
 from .firmware import build_image
+from .selection import Chooser, Goal
 
 if TYPE_CHECKING:
     from .experiment import Experiment
@@ -132,11 +133,19 @@ def of_graph(
     clock_hz: int,
     folder: Path,
     prefix: str = "model",
-    chooser: Chooser | None = None,
+    goal: Goal | None = None,
 ) -> Subject:
-    """Generate and build an image of a graph in a type; calibration [N, *shape] per input, the first vector is run."""
+    """Generate and build an image of a graph in a type; calibration [N, *shape] per input, the first vector is run.
+
+    goal: what kernels are measured for; None is the fastest by the rule.
+    """
     compiled = compile_graph(
-        graph, scheme, calibration if scheme is not None else [], prefix, chooser=chooser
+        graph,
+        scheme,
+        calibration if scheme is not None else [],
+        prefix,
+        optimize="speed" if goal is None else goal.optimize,
+        chooser=None if goal is None else Chooser(goal),
     )
     emit(render(compiled.program), folder / "nn_model")
     elf = build_image(folder / "nn_model", board, clock_hz, folder / board.name)
@@ -190,7 +199,6 @@ def of_experiment(
 
 def _untrained(path: Path, overrides: Sequence[str], kind: str, board: Board, model: str | None) -> Subject:
     from .deploy import goal_of, scheme_of
-    from .selection import Chooser
 
     settings, name, graph, x = untrained_model(path, overrides, kind, model)
     return of_graph(
@@ -202,7 +210,7 @@ def _untrained(path: Path, overrides: Sequence[str], kind: str, board: Board, mo
         settings.deploy.clock_hz or board.default_clock_hz,
         BUILD / name,
         settings.deploy.prefix,
-        Chooser(goal_of(settings)),
+        goal_of(settings),
     )
 
 

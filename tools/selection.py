@@ -21,7 +21,7 @@ from .codegen.choose import PORTABLE, Choice, Optimize, candidates, choose
 from .codegen.graph import Graph
 from .codegen.kernels import kernel_table
 from .codegen.lower import lower
-from .codegen.pipeline import decide, plan_memory
+from .codegen.pipeline import COMPILE_FOR, decide, plan_memory
 from .codegen.plan import MemoryPlan, Parts
 from .errors import UserError
 from .files import key_of
@@ -135,7 +135,7 @@ def select(graph: Graph, goal: Goal, costs: Costs | None = None, parts: Parts | 
     note = unmeasured(goal)
     if note:
         return by_rule(graph, goal, note)
-    costs = costs or Costs(goal.board, goal.clock_hz)
+    costs = costs or Costs(goal.board, goal.clock_hz, compile_for=COMPILE_FOR[goal.optimize])
     options = {node.name: candidates(graph, node) for node in graph.nodes}
     several = [
         Candidate(graph, node, choice)
@@ -305,7 +305,8 @@ def _pick(
     def image(point: Point) -> Figures:
         choices = choices_of(dict(point.choices))
         memory = planned(parts, choices, goal, point.arena_limit)
-        return costs.of_image(lower(parts.graph, memory, kernel_table(), choices=choices))
+        program = lower(parts.graph, memory, kernel_table(), choices=choices, compile_for=costs.compile_for)
+        return costs.of_image(program)
 
     others: list[tuple[Point, Figures]] = []
     limits = goal.limits.given()

@@ -1,5 +1,6 @@
 """Builds a host program for an environment without a board, the firmware (ELF, BIN) for one with a board."""
 
+import json
 import shutil
 import subprocess
 import sys
@@ -32,6 +33,14 @@ FLAGS = {
 def fail(line: str) -> None:
     sys.stderr.write(line + "\n")
     env.Exit(1)
+
+
+def compile_for() -> str:
+    """The group of flags that the model asks for; tests have no model."""
+    manifest = project_dir / "lib/nn_model/manifest.json"
+    if testing or not manifest.is_file():
+        return "speed"
+    return json.loads(manifest.read_text(encoding="utf-8")).get("compile_for", "speed")
 
 
 def build_host() -> None:
@@ -140,5 +149,5 @@ def add_upload(board, elf, binary, offset: int) -> None:
     )
 
 
-env.Append(CCFLAGS=FLAGS["numeric"] + FLAGS["optimise"] + FLAGS["warn"])
+env.Append(CCFLAGS=FLAGS["numeric"] + FLAGS[compile_for()] + FLAGS["object"] + FLAGS["warn"])
 build_firmware() if "BOARD" in env else build_host()

@@ -34,18 +34,19 @@ def golden() -> Path:
 @pytest.fixture(scope="session")
 def update_budgets(
     request: pytest.FixtureRequest,
-) -> Iterator[dict[tuple[str, str, int], dict[str, int]] | None]:
-    """With --update-budgets: collects figures by (board, type, filters), written at the end."""
+) -> Iterator[dict[tuple[str, str, int, str], dict[str, int]] | None]:
+    """With --update-budgets: collects figures by (board, type, filters, optimize), written at the end."""
     if not request.config.getoption("--update-budgets"):
         yield None
         return
-    found: dict[tuple[str, str, int], dict[str, int]] = {}
+    found: dict[tuple[str, str, int, str], dict[str, int]] = {}
     yield found
     path = Path(__file__).parents[1] / "budgets.toml"
     head, *entries = path.read_text(encoding="utf-8").split("[[budget]]\n")
     for index, entry in enumerate(entries):
         values = tomllib.loads(entry)
-        for name, value in found.get((values["board"], values["type"], values["filters"]), {}).items():
+        key = values["board"], values["type"], values["filters"], values["optimize"]
+        for name, value in found.get(key, {}).items():
             entry = re.sub(rf"^{name} = .*$", f"{name} = {value}", entry, flags=re.M)
         entries[index] = entry
     path.write_text("[[budget]]\n".join([head, *entries]), encoding="utf-8")

@@ -48,6 +48,7 @@ def write(name, text):
     if not path.is_file() or path.read_text() != text:
         path.write_text(text)
 
+write("manifest.json", '{"compile_for": "%s"}' % os.environ.get("COMPILE_FOR", "speed"))
 write("library.json", '{"name": "nn_model", "version": "0.1.0"}')
 write("include/model.h", f"""#ifndef MODEL_H
 #define MODEL_H
@@ -200,7 +201,7 @@ def test_pio_targets(copy: Copy) -> None:
     copy.built("-t", "compiledb")
     database = copy.project / "compile_commands.json"
     for source in ("firmware/main.c", "board.c", "nn_fill_q8.c", "model.c"):
-        assert compile_flags(database, source) >= flags("numeric", "optimise", "warn", "cortex-m4f")
+        assert compile_flags(database, source) >= flags("numeric", "speed", "object", "warn", "cortex-m4f")
     assert copy.image("nucleo_l452re").is_file()
     copy.built("-t", "clean")
     assert not copy.image("nucleo_l452re").exists()
@@ -397,8 +398,23 @@ def test_cmake_on_the_host(copy: Copy, model: Path) -> None:
     done = copy.run("ctest", "--test-dir", build, "-R", "model_selftest")
     assert done.returncode == 0 and "100% tests passed" in done.stdout, done.stdout
     assert compile_flags(build / "compile_commands.json", "nn_fill_q8.c") == flags(
-        "numeric", "optimise", "warn"
+        "numeric", "speed", "object", "warn"
     )
+
+
+def test_compiled_for_what_the_model_asks(copy: Copy) -> None:
+    copy.built("-t", "compiledb", COMPILE_FOR="size")
+    build, model = copy.root / "size", copy.project / "lib/nn_model"
+    arm = ("-DCMAKE_TOOLCHAIN_FILE=cmake/arm-none-eabi.cmake", "-DBOARD=nucleo_l452re")
+    done = cmake(copy, build, *arm, target="firmware")
+    assert done.returncode == 0, done.stdout
+    for database in (copy.project / "compile_commands.json", build / "compile_commands.json"):
+        for source in ("firmware/main.c", "nn_fill_q8.c", "model.c"):
+            found = compile_flags(database, source)
+            assert found >= flags("size") and not found & flags("speed")
+    (model / "manifest.json").write_text("{}")  # of a generator that asked for nothing
+    assert copy.run("cmake", "--build", build).returncode == 0
+    assert compile_flags(build / "compile_commands.json", "model.c") >= flags("speed")
 
 
 @pytest.mark.parametrize("board", BOARDS)

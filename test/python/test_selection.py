@@ -250,7 +250,7 @@ def test_costs_are_kept_for_one_board_clock_and_machine(tmp_path: Path) -> None:
     costs._write(costs=kept)
     assert costs._read()["costs"] == kept
     assert not Costs(BOARD, 80_000_000, tmp_path)._read()["costs"]
-    path = tmp_path / f"{BOARD.name}-{CLOCK_HZ}.json"
+    (path,) = tmp_path.glob("*.json")
     for damaged in (
         '{"key": "of another compiler", "costs": {"a": {}}, "images": {}, "plans": {}}',
         "{ damaged",

@@ -87,13 +87,15 @@ def stack_bound(image: Image) -> StackBound:
 
 
 def calls(image: Image) -> dict[Symbol, frozenset[Symbol]]:
-    """The functions that each function of an image calls by name; calls through pointers are left out."""
+    """The functions that each function of an image calls, by name or through a pointer among its own constants."""
     functions = {symbol.address: symbol for symbol in image.symbols if symbol.is_function and symbol.size}
     code = _Code(image)
-    return {
-        symbol: frozenset(functions[address] for address in _function(symbol, code, functions, set()).calls)
-        for symbol in functions.values()
-    }
+    found = {}
+    for symbol in functions.values():
+        function = _function(symbol, code, functions, set())
+        pointers = {word & ~1 for word in code.constants(symbol) if word & 1} if function.indirect else set()
+        found[symbol] = frozenset(functions[a] for a in function.calls | pointers & functions.keys())
+    return found
 
 
 class _Recursion(Exception):
@@ -157,6 +159,24 @@ class _Code:
         self._marks = sorted(marks)
 
     def instructions(self, symbol: Symbol) -> list[Any]:
+        return [
+            instruction
+            for low, high, is_code in self._parts(symbol)
+            if is_code
+            for instruction in DISASSEMBLER.disasm(self._bytes(low, high), low)
+        ]
+
+    def constants(self, symbol: Symbol) -> list[int]:
+        """The words of its literal pools."""
+        words: list[int] = []
+        for low, high, is_code in self._parts(symbol):
+            if not is_code:
+                data = self._bytes((low + 3) & ~3, high)
+                words += struct.unpack(f"<{len(data) // 4}I", data[: len(data) & ~3])
+        return words
+
+    def _parts(self, symbol: Symbol) -> list[tuple[int, int, bool]]:
+        """From, to and whether it is code."""
         start, end = symbol.address, symbol.address + symbol.size
         index = max(bisect.bisect_right(self._marks, (start, True)) - 1, 0)
         cuts = [
@@ -164,11 +184,7 @@ class _Code:
             *((a, is_code) for a, is_code in self._marks[index:] if start < a < end),
             (end, False),
         ]
-        found: list[Any] = []
-        for (low, is_code), (high, _) in itertools.pairwise(cuts):
-            if is_code:
-                found += DISASSEMBLER.disasm(self._bytes(low, high), low)
-        return found
+        return [(low, high, is_code) for (low, is_code), (high, _) in itertools.pairwise(cuts)]
 
     def _bytes(self, low: int, high: int) -> bytes:
         for segment in self._segments:

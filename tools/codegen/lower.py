@@ -11,6 +11,7 @@ import zlib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from types import MappingProxyType
+from typing import Literal, TypeAlias
 
 import numpy as np
 
@@ -35,6 +36,7 @@ C_TYPES = {
     "uint32": "uint32_t",
     "float32": "float",
 }
+CompileFor: TypeAlias = Literal["speed", "size"]
 NO_CHOICES: Mapping[str, Choice] = MappingProxyType({})
 MAGNITUDE_OF_SELFTEST = 4.0
 ARENA_MEMBER = {"int8_t": "q8", "int16_t": "q16", "float": "f32"}
@@ -111,6 +113,7 @@ class Program:
     structures: tuple[Structure, ...]
     macs: int
     selftest: SelfTest
+    compile_for: CompileFor  # the compiler's flags
 
     @property
     def is_float(self) -> bool:
@@ -320,6 +323,7 @@ def lower(
     kernels: KernelTable,
     prefix: str = "model",
     choices: Mapping[str, Choice] = NO_CHOICES,
+    compile_for: CompileFor = "speed",
 ) -> Program:
     """Lower every node to the kernel chosen for it.
 
@@ -353,6 +357,7 @@ def lower(
         structures=structures,
         macs=sum(layer.macs for layer in layers),
         selftest=selftest(graph),
+        compile_for=compile_for,
     )
 
 

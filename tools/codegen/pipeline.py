@@ -15,7 +15,7 @@ from .formats import Array
 from .frontends import import_model
 from .graph import Graph
 from .kernels import kernel_table
-from .lower import Program, lower
+from .lower import CompileFor, Program, lower
 from .passes import simplify
 from .plan import Goal, MemoryPlan, Option, Parts, arrange
 from .quantize import affine, fixed_point
@@ -28,6 +28,13 @@ BITS = {"int16": 16, "int8": 8}
 AFFINE_BITS = {"affine8": 8, "affine16x8": 16}
 SAME = 0.01
 PLANS: Mapping[Optimize, Goal] = {"speed": "free", "size": "plain", "balanced": "free", "ram": "least"}
+# The groups of compiler flags.
+COMPILE_FOR: Mapping[Optimize, CompileFor] = {
+    "speed": "speed",
+    "size": "size",
+    "balanced": "speed",
+    "ram": "speed",
+}
 
 Scheme: TypeAlias = FixedPoint | AffineScheme
 # The kernels of a quantized graph by node and its memory plan, where not the rule of choose.py decides.
@@ -158,6 +165,7 @@ def compile_graph(
     """Run all stages after the frontend. `scheme` None keeps float32, for which no calibration is needed.
 
     frozen: what quantization-aware training decided, in place of the graph's parameters and of calibration.
+    optimize: "size" is also what the compiler is asked for.
     chooser: picks the kernels and plans the memory; None is the rule for `optimize`, within `arena_limit` bytes of the
     arena unless it is 0.
     """
@@ -172,7 +180,7 @@ def compile_graph(
         memory, choices = decide(quantized, options(quantized, optimize), optimize, arena_limit)
     else:
         choices, memory = chooser(quantized)
-    program = lower(quantized, memory, kernel_table(), prefix, choices)
+    program = lower(quantized, memory, kernel_table(), prefix, choices, COMPILE_FOR[optimize])
     return Compiled(graph, simplified, quantized, program)
 
 

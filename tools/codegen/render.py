@@ -142,6 +142,7 @@ def manifest(program: Program) -> dict[str, object]:
         "prefix": program.prefix,
         "name": program.title,
         "hash": program.model_hash,
+        "compile_for": program.compile_for,
         "macs": program.macs,
         "weights_bytes": program.weights_bytes,
         "arena_bytes": program.plan.arena_bytes,

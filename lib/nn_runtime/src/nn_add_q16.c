@@ -1,3 +1,11 @@
+#include "nn_small.h"
+
+#if NN_SMALL
+#include "nn_type_q16.inc"
+
+#define NN_FUNCTION nn_add_q16
+#include "nn_add.inc"
+#else
 #include "nn_requant.h"
 #include "nn_simd.h"
 
@@ -75,3 +83,4 @@ void nn_add_q16(const int16_t *a, const int16_t *b, uint32_t count, uint8_t left
         y[i] = (int16_t)nn_requant_i32(a[i] * (1 << left_a) + b[i] * (1 << left_b), requant);
     }
 }
+#endif

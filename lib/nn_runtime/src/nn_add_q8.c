@@ -1,3 +1,11 @@
+#include "nn_small.h"
+
+#if NN_SMALL
+#include "nn_type_q8.inc"
+
+#define NN_FUNCTION nn_add_q8
+#include "nn_add.inc"
+#else
 #include "nn_requant.h"
 #include "nn_simd.h"
 
@@ -53,3 +61,4 @@ void nn_add_q8(const int8_t *a, const int8_t *b, uint32_t count, uint8_t left_a,
         y[i] = (int8_t)nn_requant_i32(a[i] * (1 << left_a) + b[i] * (1 << left_b), requant);
     }
 }
+#endif

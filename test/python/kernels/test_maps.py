@@ -27,6 +27,12 @@ from .library import (
 from .shapes import SEEDS, numbers, outs, pool_shapes
 
 
+@pytest.fixture(scope="module", params=["-O2", "-Os"])
+def library(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Library:
+    """Compiled for speed, and for size: other C (nn_small.h)."""
+    return Library(tmp_path_factory.mktemp("nn_runtime"), request.param)
+
+
 def scalar(kind: Kind, value: float) -> object:
     """A clamp bound as C passes it."""
     return ctypes.c_float(value) if not kind.fixed else int(value)
