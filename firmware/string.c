@@ -1,10 +1,10 @@
 /*
- * memcpy and memset of images that are compiled for size, in place of the C library's, which spend 470 bytes
- * on speed.
+ * memcpy and memset of images that are to be small, in place of the C library's, which spend 470 bytes on
+ * speed.
  */
 #include <string.h>
 
-#ifdef __OPTIMIZE_SIZE__
+#ifdef NN_SMALL
 /* GCC would make calls of themselves of the loops. */
 #define AS_WRITTEN __attribute__((optimize("no-tree-loop-distribute-patterns")))
 

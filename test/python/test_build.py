@@ -175,7 +175,7 @@ def flags(*groups: str) -> set[str]:
 def compile_flags(database: Path, source: str) -> set[str]:
     """The compiler's options for the one entry of compile_commands.json whose file ends in `source`."""
     (entry,) = [e for e in json.loads(database.read_text()) if e["file"].endswith(source)]
-    return {word for word in entry["command"].split() if re.match(r"-[fgmOW]|-std", word)}
+    return {word for word in entry["command"].split() if re.match(r"-[fgmOW]|-std|-DNN_", word)}
 
 
 # PlatformIO

@@ -1,6 +1,4 @@
-#include "nn_small.h"
-
-#if NN_SMALL
+#ifdef NN_SMALL
 #include "nn_type_q16.inc"
 
 #define NN_FUNCTION nn_add_q16

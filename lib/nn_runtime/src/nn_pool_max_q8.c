@@ -1,9 +1,8 @@
 #include "nn_runtime.h"
-#include "nn_small.h"
 
 #define NN_FUNCTION nn_pool_max_q8
 #define NN_T int8_t
-#if NN_SMALL
+#ifdef NN_SMALL
 #include "nn_pool_max.inc"
 #else
 #define NN_UNSIGNED uint8_t

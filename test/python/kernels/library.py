@@ -229,12 +229,12 @@ class Output:
 class Library:
     """The compiled runtime; `call` passes arrays as pointers and Python numbers as the C types given."""
 
-    def __init__(self, folder: Path, optimise: str = "-O2") -> None:
+    def __init__(self, folder: Path, flag: str = "-O2") -> None:
         wrapper = folder / "wrapper.c"
         wrapper.write_text(WRAPPER, encoding="utf-8")
         path = folder / "nn_runtime.so"
         includes = [runtime_folder() / "include"]
-        compile_c([wrapper, *runtime_sources()], includes, path, optimise, "-fPIC", "-shared")
+        compile_c([wrapper, *runtime_sources()], includes, path, flag, "-fPIC", "-shared")
         self.library = ctypes.CDLL(str(path))
 
     def call(self, function: str, *arguments: Any) -> None:

@@ -27,9 +27,9 @@ from .library import (
 from .shapes import SEEDS, numbers, outs, pool_shapes
 
 
-@pytest.fixture(scope="module", params=["-O2", "-Os"])
+@pytest.fixture(scope="module", params=["-O2", "-DNN_SMALL"])
 def library(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Library:
-    """Compiled for speed, and for size: other C (nn_small.h)."""
+    """Of images for speed, and of small ones: other C."""
     return Library(tmp_path_factory.mktemp("nn_runtime"), request.param)
 
 
