@@ -33,6 +33,7 @@ MIXED = {
     "int9": FixedPoint(9, "filter", unsigned=True),
     "w4": FixedPoint(8, "filter", weight_bits=4, unsigned=True),
     "w8a16": FixedPoint(16, "filter", weight_bits=8),
+    "int16_layer": FixedPoint(16, "layer"),
 }
 
 

@@ -2,6 +2,7 @@
 #include "support.h"
 #include "tests.h"
 #include <stddef.h>
+#include <string.h>
 
 #define T int16_t
 #define W int16_t
@@ -28,6 +29,39 @@ static const nn_requant outs[OUT_COUNT] = {
 };
 
 #include "sums.inc"
+
+/* By SIMD biases have 32 bits. Cases take turns: of weights that let sums leave 32 bits, and that do not. */
+#undef RANDOM_BIAS
+#define RANDOM_BIAS() random_signed(32)
+#undef RANDOM_W
+#define RANDOM_W() (W) random_signed(number % 2u == 0u ? 16 : 11)
+#define SIMD_BYTES(filters, k) (((filters) + 1u) / 2u * (((k) + 1u) / 2u) * 8u)
+#define SIMD_AT(f, i, k) (((f) / 2u * (((k) + 1u) / 2u) + (i) / 2u) * 4u + (f) % 2u * 2u + (i) % 2u)
+#define SCRATCH_WORDS(k, width) ((width) * (((k) + 1u) / 2u) + ((k) + 1u) / 2u)
+#define SERVES(shape) true
+static void conv_simd(const T *x, const W *table, const ACC *bias, const nn_conv_shape *shape,
+                      const nn_requant *out, uint32_t *scratch, T *y) {
+    int32_t narrow[16];
+    TEST_CHECK(shape->out_c <= 16u);
+    for (uint32_t f = 0; f < shape->out_c; f++) {
+        narrow[f] = (int32_t)bias[f];
+    }
+    nn_conv_q16_wide_simd(x, (const uint32_t *)(const void *)table, narrow, shape, out, scratch, y);
+}
+#define CONV_SIMD conv_simd
+
+static const int8_t simd_shifts[] = {16, 18, 0, 20, 19, 17, 31, 15, 21, 18}; /* of the filters */
+static const nn_requant simd_outs[] = {
+    {17, NN_ROUND_FLOOR, -32768, 32767, NULL},
+    {18, NN_ROUND_FLOOR, 0, 32767, NULL},
+    {20, NN_ROUND_FLOOR, -100, 99, NULL},
+    {0, NN_ROUND_FLOOR, -32768, 32767, NULL},
+    {7, NN_ROUND_FLOOR, -32768, 32767, simd_shifts},
+};
+#define SIMD_OUTS simd_outs
+#define SIMD_OUT_COUNT 5u
+#define TEST_SIMD test_nn_conv_q16_wide_simd
+#include "simd.inc"
 
 #define LEFTS(i, j) i, j,
 #define ADD(a, b, i, j) ((int64_t)(a) * (1 << (i)) + (int64_t)(b) * (1 << (j)))

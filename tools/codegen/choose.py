@@ -29,6 +29,7 @@ from .ops.conv import (
     rounding_half,
     simd_serves,
     weights_variant,
+    wide_simd_serves,
 )
 from .ops.copy import FixedClamp, FixedReshape
 from .ops.dense import ONE_POSITION, Dense, FixedDense
@@ -81,7 +82,7 @@ class Choice:
 
     @property
     def algorithm(self) -> str:
-        return self.kernel.removeprefix("packed_")
+        return self.kernel.removeprefix("packed_").removeprefix("wide_")
 
     def work(self, shape: Shape) -> Work:
         """How the cost of a call depends on its rows, which in 1-D are positions; `shape`: of the whole output.
@@ -138,7 +139,7 @@ def fastest(graph: Graph, node: Node) -> Choice:
         least = WINO_POSITIONS_OF_ROWS[size] if several else WINO_POSITIONS
         if found and out_w >= least and min(channels, filters) >= WINO_CHANNELS[size]:
             return found[-1]
-    plain = [o for o in options if o.kernel in ("simd", "depthwise")]
+    plain = [o for o in options if o.kernel in ("simd", "wide_simd", "depthwise")]
     packed = [o for o in options if o.kernel == "packed_simd"]
     return [PORTABLE, *packed, *plain][-1]
 
@@ -192,10 +193,21 @@ def gives_sums(op: FixedConv | FixedDense | AffineConv) -> bool:
     return simd_serves(op.requant, op.accumulator)
 
 
+def gives_wide_sums(op: object, itemsize: int) -> bool:
+    """nn_conv_q16_wide_simd gives this layer's numbers."""
+    return (
+        isinstance(op, FixedConv | FixedDense)
+        and itemsize == 2
+        and not weights_variant(op.weights, op.source)
+        and wide_simd_serves(op.requant, op.bias)
+    )
+
+
 def simd(graph: Graph, node: Node) -> list[Choice]:
     """The convolution by SIMD, for dense layers too; float only without groups, depthwise ones are not for it.
 
-    Weights are packed or not; packed ones without groups only.
+    Weights are packed or not; packed ones without groups only. Sums that are not proved to fit 32 bits: weights of
+    16 bits only.
     """
     op = node.op
     if isinstance(op, AffineDense):
@@ -203,9 +215,10 @@ def simd(graph: Graph, node: Node) -> list[Choice]:
     if not isinstance(op, Conv | FixedConv | AffineConv | Dense | FixedDense):
         return []
     window, groups = (ONE_POSITION, 1) if isinstance(op, Dense | FixedDense) else (op.window, op.groups)
-    if isinstance(op, FixedConv | FixedDense | AffineConv) and not gives_sums(op):
-        return []
     source = graph.tensors[node.inputs[0]]
+    wide = isinstance(op, FixedConv | FixedDense | AffineConv) and not gives_sums(op)
+    if wide and not gives_wide_sums(op, source.format.bytes):
+        return []
     if groups > 1 and (isinstance(op, Conv) or op.kernel.shape[-1] == 1):
         return []
     if hwc(source.shape)[2] > LARGEST_DIMENSION:
@@ -214,8 +227,8 @@ def simd(graph: Graph, node: Node) -> list[Choice]:
         return []
     out_h, out_w, _ = hwc(graph.tensors[node.name].shape)
     taps, positions, itemsize = op.kernel[0].size, out_h * out_w, source.format.bytes
-    plain = [Choice("simd", scratch_bytes(taps, positions, itemsize))]
-    if not isinstance(op, FixedConv | FixedDense):
+    plain = [Choice("wide_simd" if wide else "simd", scratch_bytes(taps, positions, itemsize))]
+    if wide or not isinstance(op, FixedConv | FixedDense):
         return plain
     packed = [
         Choice("packed_simd", scratch_bytes(taps, positions, itemsize, blocks), blocks)

@@ -148,6 +148,10 @@ void nn_conv_f32(const float *NN_RESTRICT x, const float *NN_RESTRICT w, const f
  *   w q16  [F/2][K/2][2], rounded up: weights k (low half) and k+1 of filter f; in the second word of f+1.
  *   w f32  [F/4][K][4], rounded up: weight k of four filters.
  *
+ * q16_wide: arguments as for q16, biases of 32 bits too; only the sums have 64. On ARMv7E-M four positions
+ * and two filters are first computed in 32 bits, watching for a sum that leaves them, and once more in 64 if
+ * there is one: the time depends on the data, the numbers do not.
+ *
  *   scratch  width * P + (K * sizeof(T) + 3) / 4 words; P = K/4 * 2 (q8) or K/2 (q16), rounded up; width = 4,
  *            for an output of one position 1
  */
@@ -157,6 +161,9 @@ void nn_conv_q8_simd(const int8_t *NN_RESTRICT x, const uint32_t *NN_RESTRICT w,
 void nn_conv_q16_simd(const int16_t *NN_RESTRICT x, const uint32_t *NN_RESTRICT w,
                       const int32_t *NN_RESTRICT bias, const nn_conv_shape *shape, const nn_requant *requant,
                       uint32_t *NN_RESTRICT scratch, int16_t *NN_RESTRICT y);
+void nn_conv_q16_wide_simd(const int16_t *NN_RESTRICT x, const uint32_t *NN_RESTRICT w,
+                           const int32_t *NN_RESTRICT bias, const nn_conv_shape *shape,
+                           const nn_requant *requant, uint32_t *NN_RESTRICT scratch, int16_t *NN_RESTRICT y);
 void nn_conv_f32_simd(const float *NN_RESTRICT x, const float *NN_RESTRICT w, const float *NN_RESTRICT bias,
                       const nn_conv_shape *shape, const nn_range_f32 *range, float *NN_RESTRICT y);
 

@@ -55,6 +55,14 @@ void nn_mac_1x2_q8_w16(nn_mac_block *block);
 void nn_mac_1x2_a8(nn_mac_block *block);
 void nn_mac_1x2_a16(nn_mac_block *block);
 
+/* nn_mac_4x2_q16 that stops where, on the way or at its end, the sum of a position and filter leaves 32 bits:
+ * that pair of filters and those behind it remain in `count`, and the block is at them. */
+void nn_mac_4x2_q16_checked(nn_mac_block *block);
+
+/* nn_mac_4x2_q16 and nn_mac_1x2_q16 with sums of 64 bits; biases have 32. */
+void nn_mac_4x2_q16_wide(nn_mac_block *block);
+void nn_mac_1x2_q16_wide(nn_mac_block *block);
+
 /* The output of filter 0 or 1, with the range of any clamp. */
 static inline int32_t nn_mac_out(int32_t sum, uint32_t filter, const nn_mac_block *block) {
     sum >>= block->shifts >> 16u * filter & 31u;

@@ -223,6 +223,16 @@ static inline int32_t nn_smlad(uint32_t a, uint32_t b, int32_t acc) {
 #endif
 }
 
+/* The same in 64 bits. */
+static inline int64_t nn_smlald(uint32_t a, uint32_t b, int64_t acc) {
+#if NN_DSP
+    __asm__("smlald %Q0, %R0, %1, %2" : "+r"(acc) : "r"(a), "r"(b));
+    return acc;
+#else
+    return acc + (int32_t)(int16_t)a * (int16_t)b + (int64_t)(int16_t)(a >> 16) * (int16_t)(b >> 16);
+#endif
+}
+
 /* acc + low half of a * high half of b; acc + high half of a * low half of b; they wrap alike. */
 static inline int32_t nn_smlabt(uint32_t a, uint32_t b, int32_t acc) {
 #if NN_DSP

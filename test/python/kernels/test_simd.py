@@ -22,6 +22,7 @@ from .library import (
     Q8_PACKED,
     Q16,
     Q16_PACKED,
+    Q16_WIDE,
     Affine,
     Array,
     Kind,
@@ -37,7 +38,9 @@ from .test_sums import SHIFTS, operands, w_width
 
 # Accumulators and biases of the SIMD kernels have 32 bits.
 A16_NARROW = replace(A16, acc=np.int32, bias_bits=24)
-KINDS = (Q8, Q16, F32, A8, A16_NARROW, Q8_PACKED, Q16_PACKED)
+# Its sums have 64: of full-range inputs and weights most leave 32.
+Q16_WIDE_SIMD = replace(Q16_WIDE, acc=np.int32, bias_bits=32)
+KINDS = (Q8, Q16, Q16_WIDE_SIMD, F32, A8, A16_NARROW, Q8_PACKED, Q16_PACKED)
 DEPTHWISE_KINDS = (Q8, Q16, A8, A16_NARROW)
 GROUPS = st.integers(1, 3)
 Out = Requant | Range | Affine
@@ -48,7 +51,7 @@ def outs(draw: Draw, kind: Kind, filters: int) -> Out:
     """Outputs that these kernels make."""
     if kind in (A8, A16_NARROW):
         return draw(affine_outs(kind, (-22, -1) if kind is A8 else (-17, -1), filters))
-    return served(draw(filter_outs(kind, SHIFTS[kind.name], filters)))
+    return served(draw(filter_outs(kind, (0, 31) if kind is Q16_WIDE_SIMD else SHIFTS[kind.name], filters)))
 
 
 def finished(acc: Array, out: Out, kind: Kind) -> Array:
@@ -133,6 +136,32 @@ def test_long_rows(library: Library, kind: Kind, positions: int) -> None:
         if kind in (A8, A16_NARROW):
             out = Affine(tuple(multipliers), tuple(shifts), -5 if kind is A8 else 0, -128, 127)
         run(library, kind, s, out, seed, min(kind.w_bits, 9), 1 + seed % 2)
+
+
+@pytest.mark.parametrize("positions", [1, 7])
+@pytest.mark.parametrize("end", [-1, 1])
+def test_sums_of_more_than_32_bits(library: Library, positions: int, end: int) -> None:
+    """Sums that leave 32 bits at the end; on the way only; in the second of three pairs of filters alone."""
+    largest, filters, channels = 2**15 - 1, 6, 12
+    x = np.full((1, positions, channels), largest, np.int64)
+    w = np.zeros((filters, 1, 1, channels), np.int64)
+    w[2], w[3, ..., :6], w[3, ..., 6:] = end * largest, end * largest, -end * largest
+    w[4:, ..., :1] = end
+    bias = np.array([5, -5, 0, 2**31 - 1, -(2**31), 9], np.int64)
+    s = oracle.ConvShape(1, positions, channels, 1, positions, filters, *(1, 1, 1, 1, 1, 1, 0, 0, 1))
+    sums = oracle.conv(x, w, bias, s)
+    assert abs(sums[..., 2]).min() > 2**33 and abs(sums[..., 3]).max() < 2**31
+    for shift in (0, 16, 21):
+        out = Requant(shift, oracle.Rounding.FLOOR, -(2**15), 2**15 - 1)
+        expected = finished(sums, out, Q16_WIDE_SIMD)
+        y = Output(expected.shape, np.int16)
+        words = scratch_bytes(channels, positions, 2) // 4
+        library.call(
+            "nn_conv_q16_wide_simd",
+            *(x.astype(np.int16), arrange_groups(w.astype(np.int16), 2, 1), bias.astype(np.int32)),
+            *(shape_to_c(oracle.fields(s)), out, np.empty(words, np.uint32), y.array),
+        )
+        assert y.checked().tobytes() == expected.tobytes()
 
 
 def run_depthwise(library: Library, kind: Kind, s: oracle.ConvShape, out: Out, seed: int) -> None:

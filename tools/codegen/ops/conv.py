@@ -412,10 +412,21 @@ def rounding_half(requant: Requant) -> Array:
 
 def simd_serves(requant: Requant, accumulator: Accumulator) -> bool:
     """nn_conv_T_simd gives this output: right shifts, the half that rounding adds fits the accumulator."""
+    fits = Accumulator(accumulator.bound + int(rounding_half(requant).max())).bits == 32
+    return shifts_right(requant) and fits
+
+
+def wide_simd_serves(requant: Requant, bias: Array) -> bool:
+    """nn_conv_q16_wide_simd gives this output: right shifts; biases and the half of rounding fit 32 bits."""
+    folded = np.abs(bias.astype(np.int64)) + rounding_half(requant)
+    return shifts_right(requant) and int(folded.max()) <= Accumulator.LIMIT[32]
+
+
+def shifts_right(requant: Requant) -> bool:
+    """Every shift is one to the right by less than 32 bits, of a rounding that is FLOOR behind an addition."""
     shifts = requant.shifts or (requant.shift,)
     trunc = requant.rounding is Rounding.TRUNC and max(shifts) > 0
-    fits = Accumulator(accumulator.bound + int(rounding_half(requant).max())).bits == 32
-    return min(shifts) >= 0 and max(shifts) <= 31 and not trunc and fits
+    return min(shifts) >= 0 and max(shifts) <= 31 and not trunc
 
 
 def lower_simd_fixed(
@@ -427,9 +438,9 @@ def lower_simd_fixed(
     weights: FixedWeights,
     source: Fixed,
 ) -> None:
-    """The same in integers; the half that rounding to nearest adds is in the bias."""
+    """The same in integers; the half that rounding to nearest adds is in the bias, of 32 bits."""
     floor = replace(requant, rounding=Rounding.FLOOR)
-    folded = (bias + rounding_half(requant)).astype(bias.dtype)
+    folded = (bias + rounding_half(requant)).astype(np.int32)
     bits = bits_in_flash(weights, source)
     lower_simd(call, kernel, folded, window, call.requant(floor), source.zero, bits)
 
