@@ -23,7 +23,7 @@ from .boards.board import Board
 from .boards.elf import Image, Symbol, load_image
 from .boards.measure import Stopwatch, connect, measure
 from .boards.stack import calls
-from .codegen.choose import PORTABLE, Choice, Optimize, never_negative
+from .codegen.choose import PORTABLE, Choice, Optimize
 from .codegen.emit import emit
 from .codegen.formats import Array, Float32
 from .codegen.graph import Graph, Node, TensorType
@@ -41,6 +41,7 @@ from .codegen.lower import (
 )
 from .codegen.pipeline import plan_memory
 from .codegen.plan import Parts, plan
+from .codegen.quantize.proof import never_negative
 from .codegen.render import render
 from .errors import UserError
 from .files import code_key, key_of, write_text

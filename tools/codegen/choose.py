@@ -17,7 +17,6 @@ import numpy as np
 
 from .formats import Affine, Fixed
 from .graph import Graph, Node
-from .ops.add import FixedAdd
 from .ops.affine import AffineConv, AffineDense
 from .ops.base import Shape, hwc
 from .ops.conv import (
@@ -31,10 +30,9 @@ from .ops.conv import (
     weights_variant,
     wide_simd_serves,
 )
-from .ops.copy import FixedClamp, FixedReshape
 from .ops.dense import ONE_POSITION, Dense, FixedDense
-from .ops.pool import FixedAvgPool, FixedMaxPool
 from .plan import PLAIN, Option, Work
+from .quantize.proof import never_negative
 from .simd import DEPTHWISE_BLOCK, scratch_bytes, scratch_bytes_wino_3x3
 from .winograd import scratch_bytes as wino_bytes
 from .winograd import serves_8_3x3, serves_43, serves_q16
@@ -341,17 +339,3 @@ def can_wino_q16(graph: Graph, node: Node, op: FixedConv) -> bool:
     bias = op.bias.astype(np.int64) + rounding_half(op.requant)
     positive = op.source.zero == 0 and never_negative(graph, node.inputs[0])
     return positive and max(shifts) <= 30 and serves_q16(op.kernel, bias, op.source.high)
-
-
-def never_negative(graph: Graph, tensor: str) -> bool:
-    """Whether the clamp of the layer that makes it keeps all stored integers of a tensor at 0 or above."""
-    node = graph.producer(tensor)
-    if node is None:
-        return False
-    if isinstance(node.op, FixedMaxPool):
-        return node.op.low >= 0 or (not any(node.op.window.padding) and never_negative(graph, node.inputs[0]))
-    if isinstance(node.op, FixedReshape):
-        return never_negative(graph, node.inputs[0])
-    if isinstance(node.op, FixedConv | FixedDense | FixedAdd | FixedClamp | FixedAvgPool):
-        return node.op.requant.low >= 0
-    return False

@@ -19,7 +19,7 @@ from microai.codegen.emit import emit
 from microai.codegen.graph import Graph, Node, TensorType
 from microai.codegen.host import build_host, build_runtime, compile_c, compiler_flags, runtime_sources
 from microai.codegen.kernels import runtime_folder
-from microai.codegen.ops.base import RELU
+from microai.codegen.ops.base import NONE, RELU, Activation
 from microai.codegen.ops.conv import Conv, Window
 from microai.codegen.ops.dense import Dense
 from microai.codegen.ops.pool import MaxPool
@@ -249,7 +249,10 @@ def test_sanitizers_find_nothing(
     subprocess.run([folder / "main"], check=True)
 
 
-def test_accumulator_bound_is_reached_and_holds(tmp_path: Path) -> None:
+@pytest.mark.parametrize(
+    ("optimize", "kernel_used"), [("size", "nn_conv_q16_wide"), ("speed", "nn_conv_q16_wide_simd")]
+)
+def test_accumulator_bound_is_reached_and_holds(optimize: Optimize, kernel_used: str, tmp_path: Path) -> None:
     """Extreme weights and inputs of 16 bits need 64-bit accumulators, and get them."""
     window = Window((1, 4))
     kernel = np.full((1, 1, 4, 3), 1.0 - 2.0**-15, np.float32)
@@ -260,13 +263,40 @@ def test_accumulator_bound_is_reached_and_holds(tmp_path: Path) -> None:
         ["y"],
     )
     ones = np.full((1, 4, 3), 1.0 - 2.0**-15, np.float32)
-    result = compile_graph(graph, FixedPoint(16), [ones])
+    result = compile_graph(graph, FixedPoint(16), [ones], optimize=optimize)
     op = result.quantized.nodes[0].op
     assert op.accumulator.bits == 64  # type: ignore[attr-defined]
-    assert "nn_conv_q16_wide" in result.program.layers[0].kernels
+    assert result.program.layers[0].kernels == (kernel_used,)
     lowest = np.full((1, 4, 3), -32768, np.int16)
     host = build_host(result.program, tmp_path / "m")
     assert np.array_equal(host.run([lowest])[0], tensors(result.quantized, [lowest])["y"])
+
+
+@pytest.mark.parametrize(("activation", "bits"), [(RELU, 32), (NONE, 64)])
+@pytest.mark.parametrize("scheme", [FixedPoint(16), AffineScheme(16)], ids=["fixed", "affine"])
+def test_a_relu_in_front_halves_the_bound(
+    scheme: FixedPoint | AffineScheme, activation: Activation, bits: int, tmp_path: Path
+) -> None:
+    """Of inputs that are never negative, weights of one sign count at a time; at the ends of their range, too."""
+    channels = 5 if isinstance(scheme, FixedPoint) else 900
+    ones = np.ones((channels, 1, 1, 1), np.float32)
+    weights = np.full((2, 1, 1, channels), 0.6, np.float32)
+    weights[:, ..., ::2] *= -1
+    nodes = [
+        Node(
+            "pass", Conv(ones, np.zeros(channels, np.float32), Window((1, 1)), channels, activation), ("x",)
+        ),
+        Node("sum", Conv(weights, np.zeros(2, np.float32), Window((1, 1))), ("pass",)),
+    ]
+    graph = Graph.build("halves", {"x": TensorType((6, channels))}, nodes, ["sum"])
+    ends = np.random.default_rng(0).choice([-0.999, 0.999], (3, 6, channels)).astype(np.float32)
+    ends[0], ends[1] = np.where(weights[0] > 0, 0.999, -0.999), np.where(weights[0] > 0, -0.999, 0.999)
+    result = compile_graph(graph, scheme, [ends])
+    op = result.quantized.nodes[1].op
+    assert op.accumulator.bits == bits  # type: ignore[attr-defined]
+    inputs = list(stored(result.quantized, [2 * ends]))
+    host = build_host(result.program, tmp_path / "m")
+    assert np.array_equal(host.run(inputs)[0], tensors(result.quantized, inputs)["sum"])
 
 
 @pytest.mark.parametrize("kind", ["float32", "int8", "int16", "affine8"])

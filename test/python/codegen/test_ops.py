@@ -241,6 +241,10 @@ def test_accumulator_bound_is_never_passed_and_can_be_reached(bits: int, seed: i
         assert np.abs((weights * worst).sum(axis=(1, 2)) + bias).max() <= bound
     reached = np.abs((-np.abs(weights) * fmt.magnitude).sum(axis=(1, 2)) - np.abs(bias)).max()
     assert reached == bound
+    positive = bound_of(weights, bias, fmt.magnitude, positive=True)
+    for signs in (1, -1):
+        worst = np.where(signs * weights > 0, fmt.high, 0) * weights
+        assert np.abs(worst.sum(axis=(1, 2)) + bias).max() <= positive <= bound
 
 
 @pytest.mark.parametrize(("bound", "bits"), [(2**31 - 1, 32), (2**31, 64), (2**63 - 1, 64)])

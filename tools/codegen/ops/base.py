@@ -144,8 +144,9 @@ class FixedFormats:
 class Accumulator:
     """Proof that the accumulator of an integer operation cannot overflow.
 
-    `bound` is the largest magnitude, over all filters, of ``sum |w| * max |x| + |b|``; `bits` is 32 or 64,
-    the narrowest that holds it. Rounding adds nothing to it: nn_requant.h rounds after the shift.
+    `bound` is the largest magnitude, over all filters, of ``sum |w| * max |x| + |b|`` (for x that are never
+    negative, of the weights of one sign); `bits` is 32 or 64, the narrowest that holds it. Rounding adds nothing
+    to it: nn_requant.h rounds after the shift.
     """
 
     bound: int

@@ -107,9 +107,14 @@ def exact_type(bound: int) -> type[np.float64] | type[np.int64]:
     return np.float64 if bound < EXACT_IN_FLOAT64 else np.int64
 
 
-def bound_of(weights: Array, bias: Array, magnitude: int) -> int:
-    """Largest accumulator magnitude of any filter: ``sum |w| * max |x| + |b|``."""
-    sums = np.abs(weights.astype(np.int64)).reshape(len(weights), -1).sum(axis=1)
+def bound_of(weights: Array, bias: Array, magnitude: int, positive: bool = False) -> int:
+    """Largest accumulator magnitude of any filter, on the way too, in whatever order the products are added.
+
+    ``sum |w| * max |x| + |b|``. positive: of inputs 0..magnitude, for which weights of one sign count at a time.
+    """
+    flat = weights.astype(np.int64).reshape(len(weights), -1)
+    above, below = np.maximum(flat, 0).sum(axis=1), -np.minimum(flat, 0).sum(axis=1)
+    sums = np.maximum(above, below) if positive else above + below
     return max(int(s) * magnitude + abs(int(b)) for s, b in zip(sums, bias, strict=True))
 
 

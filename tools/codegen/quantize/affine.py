@@ -31,6 +31,7 @@ from ..ops.dense import Dense
 from ..ops.pool import AvgPool, MaxPool
 from ..ops.softmax import Softmax
 from .calibration import check_method, cut_anywhere, extremes, histograms
+from .proof import proved
 
 LARGEST_BIAS = 1 << 30
 """Half of what 32 bits hold; in 64 bits more would make the multiplier of the output too small for its shift."""
@@ -105,7 +106,7 @@ def with_formats(
                 "use int16, which has no such limit, or float32",
             ) from None
         nodes.append(Node(node.name, op, node.inputs))
-    return Graph.build(graph.name, inputs, nodes, graph.outputs, formats)
+    return proved(Graph.build(graph.name, inputs, nodes, graph.outputs, formats))
 
 
 def affine_weights(

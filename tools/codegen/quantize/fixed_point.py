@@ -20,6 +20,7 @@ from ..requant import Rounding
 from .calibration import calibrate, check_method, cut, histograms
 from .equalization import equalize
 from .layerwise import Layerwise
+from .proof import proved
 
 LARGEST_SHIFT = 31
 SCALES = ("network", "layer", "filter")
@@ -166,7 +167,7 @@ def _integers(graph: Graph, chosen: Chosen, scheme: FixedPoint, layerwise: Layer
         if layerwise is not None:
             layerwise.run(fixed)
         nodes.append(fixed)
-    return Graph.build(graph.name, inputs, nodes, graph.outputs, formats)
+    return proved(Graph.build(graph.name, inputs, nodes, graph.outputs, formats))
 
 
 def unrepresentable(graph: Graph, node: Node, error: ValueError) -> UserError:

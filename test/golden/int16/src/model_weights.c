@@ -13,19 +13,19 @@ const int32_t model_w_first_bias[5] = {
     -102669288, -32045096, -65650920, -54263764, 71212088,
 };
 
-/* second kernel [F=3][KH][KW][C/G], shape 3x1x4x5 */
-const int16_t model_w_second_kernel[60] = {
-    -6615, -266, 7245, -4781, -915, 905, 523, -10036, 624, 11131, -12674, 7040, 978, -5255, 16387, 6244,
-    -9825, 610, 4724, -1547,
-    5594, -545, 5466, 11784, -5535, 1664, -3795, 1043, -9725, -4746, -1607, 7363, 9382, -10842, -6510,
-    5299, -16322, -3794, -797, 10297,
-    5648, -2681, -3019, -2050, 12481, -3506, -2488, 2888, -989, -1616, -9126, -94, -3634, 9553, 5350,
-    -198, 5475, -2784, 8619, -44,
+/* second kernel for simd, F=3, shape 2x10x2 */
+const uint32_t model_w_second_kernel[40] = {
+    0xfef6e629u, 0xfddf15dau, 0xed531c4du, 0x2e08155au, 0x0389fc6du, 0x0680ea61u, 0xd8cc020bu,
+    0x0413f12du, 0x2b7b0270u, 0xed76da03u, 0x1b80ce7eu, 0x1cc3f9b9u, 0xeb7903d2u, 0xd5a624a6u,
+    0x18644003u, 0x14b3e692u, 0x0262d99fu, 0xf12ec03eu, 0xf9f51274u, 0x2839fce3u,
+    0xf5871610u, 0x00000000u, 0xf7fef435u, 0x00000000u, 0xf24e30c1u, 0x00000000u, 0x0b48f648u,
+    0x00000000u, 0xf9b0fc23u, 0x00000000u, 0xffa2dc5au, 0x00000000u, 0x2551f1ceu, 0x00000000u,
+    0xff3a14e6u, 0x00000000u, 0xf5201563u, 0x00000000u, 0xffd421abu, 0x00000000u,
 };
 
 /* second bias [F], shape 3 */
-const int64_t model_w_second_bias[3] = {
-    INT64_C(9787532), INT64_C(-21657594), INT64_C(5816326),
+const int32_t model_w_second_bias[3] = {
+    9795724, -21649402, 5824518,
 };
 
 /* scores kernel for simd, F=2, shape 1x2x2 */

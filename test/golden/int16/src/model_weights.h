@@ -6,8 +6,8 @@
 
 extern const uint32_t model_w_first_kernel[18]; /* first kernel for simd, F=5 */
 extern const int32_t model_w_first_bias[5]; /* first bias [F] */
-extern const int16_t model_w_second_kernel[60]; /* second kernel [F=3][KH][KW][C/G] */
-extern const int64_t model_w_second_bias[3]; /* second bias [F] */
+extern const uint32_t model_w_second_kernel[40]; /* second kernel for simd, F=3 */
+extern const int32_t model_w_second_bias[3]; /* second bias [F] */
 extern const uint32_t model_w_scores_kernel[4]; /* scores kernel for simd, F=2 */
 extern const int32_t model_w_scores_bias[2]; /* scores bias [F] */
 
