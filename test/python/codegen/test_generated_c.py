@@ -252,7 +252,9 @@ def test_sanitizers_find_nothing(
 @pytest.mark.parametrize(
     ("optimize", "kernel_used"), [("size", "nn_conv_q16_wide"), ("speed", "nn_conv_q16_wide_simd")]
 )
-def test_accumulator_bound_is_reached_and_holds(optimize: Optimize, kernel_used: str, tmp_path: Path) -> None:
+def test_accumulator_bound_is_reached_and_holds(
+    optimize: Optimize, kernel_used: str, tmp_path_factory: pytest.TempPathFactory
+) -> None:
     """Extreme weights and inputs of 16 bits need 64-bit accumulators, and get them."""
     window = Window((1, 4))
     kernel = np.full((1, 1, 4, 3), 1.0 - 2.0**-15, np.float32)
@@ -268,14 +270,17 @@ def test_accumulator_bound_is_reached_and_holds(optimize: Optimize, kernel_used:
     assert op.accumulator.bits == 64  # type: ignore[attr-defined]
     assert result.program.layers[0].kernels == (kernel_used,)
     lowest = np.full((1, 4, 3), -32768, np.int16)
-    host = build_host(result.program, tmp_path / "m")
+    host = build_host(result.program, tmp_path_factory.getbasetemp() / f"{optimize}_extreme", "-O1")
     assert np.array_equal(host.run([lowest])[0], tensors(result.quantized, [lowest])["y"])
 
 
 @pytest.mark.parametrize(("activation", "bits"), [(RELU, 32), (NONE, 64)])
 @pytest.mark.parametrize("scheme", [FixedPoint(16), AffineScheme(16)], ids=["fixed", "affine"])
 def test_a_relu_in_front_halves_the_bound(
-    scheme: FixedPoint | AffineScheme, activation: Activation, bits: int, tmp_path: Path
+    scheme: FixedPoint | AffineScheme,
+    activation: Activation,
+    bits: int,
+    tmp_path_factory: pytest.TempPathFactory,
 ) -> None:
     """Of inputs that are never negative, weights of one sign count at a time; at the ends of their range, too."""
     channels = 5 if isinstance(scheme, FixedPoint) else 900
@@ -295,7 +300,8 @@ def test_a_relu_in_front_halves_the_bound(
     op = result.quantized.nodes[1].op
     assert op.accumulator.bits == bits  # type: ignore[attr-defined]
     inputs = list(stored(result.quantized, [2 * ends]))
-    host = build_host(result.program, tmp_path / "m")
+    folder = tmp_path_factory.getbasetemp() / f"{result.program.model_hash:08x}"
+    host = build_host(result.program, folder, "-O1")
     assert np.array_equal(host.run(inputs)[0], tensors(result.quantized, inputs)["sum"])
 
 
