@@ -30,23 +30,33 @@ static const nn_requant outs[OUT_COUNT] = {
 
 #include "sums.inc"
 
-/* By SIMD biases have 32 bits. Cases take turns: of weights that let sums leave 32 bits, and that do not. */
+/* By SIMD biases have 32 bits. Cases take turns: most sums leave 32 bits, no sum does, the largest products.
+ */
+#undef RANDOM_X
+#define RANDOM_X() (T)(number % 3u == 2u ? random_signed(1) * 32768 : random_signed(16))
 #undef RANDOM_BIAS
-#define RANDOM_BIAS() random_signed(32)
+#define RANDOM_BIAS() random_signed(number % 3u == 1u ? 28 : 32)
 #undef RANDOM_W
-#define RANDOM_W() (W) random_signed(number % 2u == 0u ? 16 : 11)
+#define RANDOM_W()                                                                                           \
+    (W)(number % 3u == 2u ? random_signed(1) * 32768 : random_signed(number % 3u == 0u ? 16 : 10))
 #define SIMD_BYTES(filters, k) (((filters) + 1u) / 2u * (((k) + 1u) / 2u) * 8u)
 #define SIMD_AT(f, i, k) (((f) / 2u * (((k) + 1u) / 2u) + (i) / 2u) * 4u + (f) % 2u * 2u + (i) % 2u)
 #define SCRATCH_WORDS(k, width) ((width) * (((k) + 1u) / 2u) + ((k) + 1u) / 2u)
 #define SERVES(shape) true
-static void conv_simd(const T *x, const W *table, const ACC *bias, const nn_conv_shape *shape,
-                      const nn_requant *out, uint32_t *scratch, T *y) {
-    int32_t narrow[16];
-    TEST_CHECK(shape->out_c <= 16u);
+enum { MOST_FILTERS = 16 };
+static const int32_t *narrowed(const ACC *bias, const nn_conv_shape *shape, int32_t *narrow) {
+    TEST_CHECK(shape->out_c <= MOST_FILTERS);
     for (uint32_t f = 0; f < shape->out_c; f++) {
         narrow[f] = (int32_t)bias[f];
     }
-    nn_conv_q16_wide_simd(x, (const uint32_t *)(const void *)table, narrow, shape, out, scratch, y);
+    return narrow;
+}
+
+static void conv_simd(const T *x, const W *table, const ACC *bias, const nn_conv_shape *shape,
+                      const nn_requant *out, uint32_t *scratch, T *y) {
+    int32_t narrow[MOST_FILTERS];
+    nn_conv_q16_wide_simd(x, (const uint32_t *)(const void *)table, narrowed(bias, shape, narrow), shape, out,
+                          scratch, y);
 }
 #define CONV_SIMD conv_simd
 
@@ -62,6 +72,17 @@ static const nn_requant simd_outs[] = {
 #define SIMD_OUT_COUNT 5u
 #define TEST_SIMD test_nn_conv_q16_wide_simd
 #include "simd.inc"
+
+static void conv_depthwise(const T *x, const uint32_t *table, const ACC *bias, const nn_conv_shape *shape,
+                           const nn_requant *out, uint32_t down, uint32_t *scratch, T *y) {
+    int32_t narrow[MOST_FILTERS];
+    nn_conv_q16_wide_depthwise(x, table, narrowed(bias, shape, narrow), shape, out, down, scratch, y);
+}
+#define TEST_DEPTHWISE test_nn_conv_q16_wide_depthwise
+#define CONV_DEPTHWISE conv_depthwise
+#define DEPTHWISE_TAPS {0, 1, -1, 0}
+#define LANES 2u
+#include "depthwise.inc"
 
 #define LEFTS(i, j) i, j,
 #define ADD(a, b, i, j) ((int64_t)(a) * (1 << (i)) + (int64_t)(b) * (1 << (j)))

@@ -88,7 +88,7 @@ class Choice:
         Blocks of 4 positions, or of 16 and weights transformed; 3 x 3: rows of tiles, and weights transformed for
         every block of them. A depthwise call prepares filters and fills its first lines, about as dear as two rows.
         """
-        if self.kernel == "depthwise":
+        if self.algorithm == "depthwise":
             return Work(4 if self.down or len(shape) == 2 else 1, DEPTHWISE_BLOCK, 2.0)
         if self.kernel == "wino_3x3":
             tiles = -(-shape[1] // WINO_TILE)
@@ -137,7 +137,7 @@ def fastest(graph: Graph, node: Node) -> Choice:
         least = WINO_POSITIONS_OF_ROWS[size] if several else WINO_POSITIONS
         if found and out_w >= least and min(channels, filters) >= WINO_CHANNELS[size]:
             return found[-1]
-    plain = [o for o in options if o.kernel in ("simd", "wide_simd", "depthwise")]
+    plain = [o for o in options if o.algorithm in ("simd", "depthwise") and not o.packed]
     packed = [o for o in options if o.kernel == "packed_simd"]
     return [PORTABLE, *packed, *plain][-1]
 
@@ -192,7 +192,7 @@ def gives_sums(op: FixedConv | FixedDense | AffineConv) -> bool:
 
 
 def gives_wide_sums(op: object, itemsize: int) -> bool:
-    """nn_conv_q16_wide_simd gives this layer's numbers."""
+    """nn_conv_q16_wide_simd or nn_conv_q16_wide_depthwise gives this layer's numbers."""
     return (
         isinstance(op, FixedConv | FixedDense)
         and itemsize == 2
@@ -243,10 +243,19 @@ def depthwise(graph: Graph, node: Node) -> list[Choice]:
     op = node.op
     if not isinstance(op, FixedConv | AffineConv) or op.groups == 1 or op.kernel.shape[-1] > 1:
         return []
-    if not gives_sums(op) or (isinstance(op, FixedConv) and weights_variant(op.weights, op.source)):
+    if isinstance(op, FixedConv) and weights_variant(op.weights, op.source):
         return []
     shape, size = graph.tensors[node.name].shape, graph.tensors[node.inputs[0]].format.bytes
-    return [Choice("depthwise", depthwise_scratch(op.window, shape, size), down=depthwise_down(shape))]
+    wide = not gives_sums(op)
+    if wide and not gives_wide_sums(op, size):
+        return []
+    return [
+        Choice(
+            "wide_depthwise" if wide else "depthwise",
+            depthwise_scratch(op.window, shape, size),
+            down=depthwise_down(shape),
+        )
+    ]
 
 
 def winograd(graph: Graph, node: Node) -> list[Choice]:

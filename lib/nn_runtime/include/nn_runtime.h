@@ -192,6 +192,10 @@ void nn_conv_q16_depthwise(const int16_t *NN_RESTRICT x, const uint32_t *NN_REST
                            const int32_t *NN_RESTRICT bias, const nn_conv_shape *shape,
                            const nn_requant *requant, uint32_t down, uint32_t *NN_RESTRICT scratch,
                            int16_t *NN_RESTRICT y);
+void nn_conv_q16_wide_depthwise(const int16_t *NN_RESTRICT x, const uint32_t *NN_RESTRICT w,
+                                const int32_t *NN_RESTRICT bias, const nn_conv_shape *shape,
+                                const nn_requant *requant, uint32_t down, uint32_t *NN_RESTRICT scratch,
+                                int16_t *NN_RESTRICT y);
 
 /* ---- Convolution of width 3 and of 3 x 3 by Winograd's algorithm ----
  *

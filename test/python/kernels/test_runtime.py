@@ -39,7 +39,7 @@ def test_table_is_complete() -> None:
     tested |= {(op, f"{kind.name}_simd") for op in ("conv", "dense") for kind in AFFINE_KINDS}
     tested |= {("conv", f"{kind.name}_simd") for kind in STORAGE_KINDS}
     tested |= {("conv", f"{kind}_packed_{how}") for kind in ("q8", "q16") for how in ("simd", "wino")}
-    tested |= {("conv", kind) for kind in ("q16_wide_simd", "q16_packed_wino4")}
+    tested |= {("conv", kind) for kind in ("q16_wide_simd", "q16_wide_depthwise", "q16_packed_wino4")}
     functions = kernel_table().functions
     assert set(functions) == tested
     assert all(name == f"nn_{op}_{kind}" for (op, kind), name in functions.items())

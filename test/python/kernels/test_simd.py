@@ -41,7 +41,7 @@ A16_NARROW = replace(A16, acc=np.int32, bias_bits=24)
 # Its sums have 64: of full-range inputs and weights most leave 32.
 Q16_WIDE_SIMD = replace(Q16_WIDE, acc=np.int32, bias_bits=32)
 KINDS = (Q8, Q16, Q16_WIDE_SIMD, F32, A8, A16_NARROW, Q8_PACKED, Q16_PACKED)
-DEPTHWISE_KINDS = (Q8, Q16, A8, A16_NARROW)
+DEPTHWISE_KINDS = (Q8, Q16, Q16_WIDE_SIMD, A8, A16_NARROW)
 GROUPS = st.integers(1, 3)
 Out = Requant | Range | Affine
 

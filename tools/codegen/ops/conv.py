@@ -372,7 +372,7 @@ def lower_simd(
         table = arrange_packed(kernel, bits, choice.algorithm, x_bytes)
         weights = [call.table("kernel", table, f"{layout}, {bits} bits each"), f"{bits}u"]
     else:
-        if choice.kernel == "depthwise":
+        if choice.algorithm == "depthwise":
             table, options = arrange_depthwise(kernel[..., 0], choice.down), [f"{choice.down:d}u"]
         elif choice.algorithm.startswith("wino"):
             table = arrange_wino(kernel)
@@ -422,7 +422,7 @@ def simd_serves(requant: Requant, accumulator: Accumulator) -> bool:
 
 
 def wide_simd_serves(requant: Requant, bias: Array) -> bool:
-    """nn_conv_q16_wide_simd gives this output: right shifts; biases and the half of rounding fit 32 bits."""
+    """nn_conv_q16_wide_T give this output: right shifts; biases and the half of rounding fit 32 bits."""
     folded = np.abs(bias.astype(np.int64)) + rounding_half(requant)
     return shifts_right(requant) and int(folded.max()) <= Accumulator.LIMIT[32]
 
