@@ -63,6 +63,10 @@ void nn_mac_4x2_q16_checked(nn_mac_block *block);
 void nn_mac_4x2_q16_wide(nn_mac_block *block);
 void nn_mac_1x2_q16_wide(nn_mac_block *block);
 
+/* Adds to sums [position][filter] the products of `pairs` > 0 pairs: two positions of four, x [pairs][4],
+ * with the two filters of w [pairs][2]. */
+void nn_mac_2x2_sums(const uint32_t *x, const uint32_t *w, uint32_t pairs, int64_t sums[2][2]);
+
 /* The output of filter 0 or 1, with the range of any clamp. */
 static inline int32_t nn_mac_out(int32_t sum, uint32_t filter, const nn_mac_block *block) {
     sum >>= block->shifts >> 16u * filter & 31u;
