@@ -15,26 +15,30 @@ static void nn_to_next_two(nn_mac_block *block) {
     block->count--;
 }
 
+/* The next two filters at four positions. */
+__attribute__((noinline)) static void nn_four_by_two(nn_mac_block *block) {
+    const int64_t bias0 = block->bias[0];
+    const int64_t bias1 = block->bias[1];
+    for (uint32_t half = 2; half-- > 0u;) {
+        int64_t sums[2][2] = {{bias0, bias1}, {bias0, bias1}};
+        nn_mac_2x2_sums(block->x + 2u * half, block->w, block->pairs, sums);
+        for (uint32_t p = 2; p-- > 0u;) { /* the first position last: nn_mac.h */
+            int16_t *y = block->y[2u * half + p];
+            y[0] = nn_out(sums[p][0], 0u, block);
+            y[1] = nn_out(sums[p][1], 1u, block);
+            block->y[2u * half + p] = y + 2;
+        }
+    }
+    nn_to_next_two(block);
+}
+
 /* Sums of 32 bits first: few layers have inputs that make them leave these, though their weights could. */
 void nn_mac_4x2_q16_wide(nn_mac_block *block) {
     while (block->count > 0u) {
         nn_mac_4x2_q16_checked(block);
-        if (block->count == 0u) {
-            return;
+        if (block->count > 0u) {
+            nn_four_by_two(block);
         }
-        const int64_t bias0 = block->bias[0];
-        const int64_t bias1 = block->bias[1];
-        for (uint32_t half = 2; half-- > 0u;) {
-            int64_t sums[2][2] = {{bias0, bias1}, {bias0, bias1}};
-            nn_mac_2x2_sums(block->x + 2u * half, block->w, block->pairs, sums);
-            for (uint32_t p = 2; p-- > 0u;) { /* the first position last: nn_mac.h */
-                int16_t *y = block->y[2u * half + p];
-                y[0] = nn_out(sums[p][0], 0u, block);
-                y[1] = nn_out(sums[p][1], 1u, block);
-                block->y[2u * half + p] = y + 2;
-            }
-        }
-        nn_to_next_two(block);
     }
 }
 
