@@ -3,7 +3,8 @@
 PYTHONPATH=test python -m python.profile_layers int8 (80 | ds_cnn) [size | ram | balanced | speed [ARENA_LIMIT [BOARD]]]
 
 ARENA_LIMIT in bytes, 0 for none; BOARD: the Nucleo if absent.
-Types beside those of `microai generate --type`: int9 and w4, as experiments/uci_har_accuracy.toml has them, and w8a16.
+Types beside those of `microai generate --type`: int9 and w4, as experiments/uci_har_accuracy.toml has them, w8a16, and
+int16_layer: 16 bits with a scale for each layer.
 """
 
 from __future__ import annotations

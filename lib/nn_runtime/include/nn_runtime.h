@@ -24,8 +24,8 @@
  *     may overlap x.
  *   - Dimensions are 1..65535; `count`, `rows`, `row`, `in` and `out` are 0..2^32-1 as memory allows.
  *   - Accumulators must not overflow. The caller has proved sum|w| * max(|x|, |x_zero|) + |bias| <= 2^31 - 1
- *     (wide: 2^63 - 1) for every output channel. Beyond that any value is allowed: nn_requant.h rounds and
- *     clamps.
+ *     (wide: 2^63 - 1) for every output channel; where no x is negative, of the w of one sign. Beyond that any
+ *     value is allowed: nn_requant.h rounds and clamps.
  *
  * SPEC.md defines the numbers; nn_kernels.def lists every kernel.
  */
@@ -148,9 +148,9 @@ void nn_conv_f32(const float *NN_RESTRICT x, const float *NN_RESTRICT w, const f
  *   w q16  [F/2][K/2][2], rounded up: weights k (low half) and k+1 of filter f; in the second word of f+1.
  *   w f32  [F/4][K][4], rounded up: weight k of four filters.
  *
- * q16_wide: arguments as for q16, biases of 32 bits too; only the sums have 64. On ARMv7E-M four positions
- * and two filters are first computed in 32 bits, watching for a sum that leaves them, and once more in 64 if
- * there is one: the time depends on the data, the numbers do not.
+ * q16_wide: arguments as for q16, biases of 32 bits too; only the sums have 64. Four positions and two
+ * filters are first computed in 32 bits, watching for a sum that leaves them, and once more in 64 if there is
+ * one: the time depends on the data, the numbers do not. A single position: in 64.
  *
  *   scratch  width * P + (K * sizeof(T) + 3) / 4 words; P = K/4 * 2 (q8) or K/2 (q16), rounded up; width = 4,
  *            for an output of one position 1
@@ -172,6 +172,7 @@ void nn_conv_f32_simd(const float *NN_RESTRICT x, const float *NN_RESTRICT w, co
  * The numbers of nn_conv_T with groups = C: filters f * F/C .. of channel f. Requires groups = C, rounding
  * and shifts as above. The weights of a filter lie in lines: with down = 0 a line is a kernel row, K = KW
  * taps, with down = 1 a kernel column, K = KH. Lines are best along the longer side of the output.
+ * q16_wide: as for q16; what is computed once more is a row of outputs of a filter.
  *
  *   w q8   [F][lines][K/2 + 1], rounded down. The bytes of word j, first to last: taps 2 j, 2 j - 1,
  *          2 j + 1, 2 j; those outside of the line are 0
