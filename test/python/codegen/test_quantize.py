@@ -24,6 +24,7 @@ from microai.codegen.quantize.affine import AffineScheme
 from microai.codegen.quantize.calibration import Histogram, cut, mean_square_error
 from microai.codegen.quantize.equalization import equalize
 from microai.codegen.quantize.fixed_point import FixedPoint, Widths, quantize
+from microai.codegen.quantize.proof import never_negative
 from microai.codegen.reference import outputs, stored, tensors
 from microai.codegen.render import render
 from microai.codegen.requant import Rounding
@@ -105,9 +106,11 @@ def test_the_bound_holds_in_every_layer_of_every_scheme(graph: Graph, seed: int)
     """Integer weights and the worst inputs, filter by filter, never pass the bound."""
     data = samples(graph, seed, 4)
     for scheme in (FixedPoint(8, "filter", unsigned=True), FixedPoint(16, "filter", weight_bits=8)):
-        for node in compile_graph(graph, scheme, data).quantized.nodes:
+        quantized = compile_graph(graph, scheme, data).quantized
+        for node in quantized.nodes:
             if isinstance(node.op, FixedConv):
                 low, high = node.op.source.low, node.op.source.high
+                low = 0 if never_negative(quantized, node.inputs[0]) else low
                 w = node.op.kernel.astype(np.int64).reshape(len(node.op.kernel), -1)
                 for sign in (-1, 1):
                     worst = (w * np.where(sign * w > 0, high, low)).sum(axis=1) + node.op.bias
