@@ -24,8 +24,8 @@
  *     may overlap x.
  *   - Dimensions are 1..65535; `count`, `rows`, `row`, `in` and `out` are 0..2^32-1 as memory allows.
  *   - Accumulators must not overflow. The caller has proved sum|w| * max(|x|, |x_zero|) + |bias| <= 2^31 - 1
- *     (wide: 2^63 - 1) for every output channel; where no x is negative, of the w of one sign. Beyond that any
- *     value is allowed: nn_requant.h rounds and clamps.
+ *     (wide: 2^63 - 1) for every output channel; where no x is negative, of the w of one sign. Beyond
+ *     that any value is allowed: nn_requant.h rounds and clamps.
  *
  * SPEC.md defines the numbers; nn_kernels.def lists every kernel.
  */
