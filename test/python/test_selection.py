@@ -96,6 +96,24 @@ def test_blocks_of_winograd_are_equal(positions: int, groups: list[int]) -> None
     assert [c.groups for c in candidates(graph, graph.nodes[1]) if c.kernel == "wino"] == groups
 
 
+@pytest.mark.parametrize(
+    ("channels", "filters", "groups", "kernels"),
+    [
+        (6, 6, 1, ["", "simd"]),
+        (6, 6, 6, ["", "depthwise"]),
+        (6, 12, 6, ["", "depthwise"]),
+        (6, 9, 3, ["", "simd"]),
+    ],
+)
+def test_groups_in_float32(channels: int, filters: int, groups: int, kernels: list[str]) -> None:
+    """Depthwise or not, groups have a fast kernel, dilated ones too."""
+    weights = np.ones((filters, 3, 3, channels // groups), np.float32)
+    op = Conv(weights, np.zeros(filters, np.float32), Window((3, 3), dilation=(2, 2)), groups)
+    graph = Graph.build("one", {"x": TensorType((9, 9, channels))}, [Node("conv", op, ("x",))], ["conv"])
+    assert [c.kernel for c in candidates(graph, graph.nodes[0])] == kernels
+    assert choose(graph, "speed")["conv"].kernel == kernels[-1]
+
+
 # ---- the arithmetic of the choice, on costs that are made up ----
 
 

@@ -25,6 +25,10 @@ const nn_conv_shape conv_shapes[CONV_COUNT] = {
     {7, 6, 9, 7, 6, 9, 3, 3, 1, 1, 1, 1, 1, 1, 9, -5},    /* depthwise, some channels left over */
     {9, 8, 6, 4, 4, 6, 3, 3, 2, 2, 1, 1, 0, 1, 6, 3},     /* depthwise, stride 2 */
     {1, 13, 2, 1, 13, 4, 1, 9, 1, 1, 1, 1, 0, 4, 2, 0},   /* depthwise, long kernel */
+    {9, 4, 6, 9, 4, 6, 3, 3, 1, 1, 1, 1, 1, 1, 3, 0},     /* groups, more rows than columns */
+    {4, 8, 6, 4, 8, 6, 2, 3, 1, 1, 1, 1, 0, 1, 2, 11},    /* groups, more columns than rows */
+    {4, 4, 7, 4, 4, 5, 1, 1, 1, 1, 1, 1, 0, 0, 1, -4},    /* pointwise, blocks of positions over rows */
+    {4, 10, 3, 4, 10, 4, 2, 2, 1, 1, 3, 2, 0, 1, 1, 0},   /* dilation, several blocks of positions */
 };
 
 /* in_h in_w channels, out_h out_w, k_h k_w, stride_h stride_w, pad_top pad_left */

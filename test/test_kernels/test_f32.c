@@ -28,13 +28,68 @@ static const nn_range_f32 outs[OUT_COUNT] = {{-INFINITY, INFINITY}, {0.0f, INFIN
 #define SIMD_BYTES(filters, k) (((filters) + 3u) / 4u * (k) * 16u)
 #define SIMD_AT(f, i, k) (((f) / 4u * (k) + (i)) * 4u + (f) % 4u)
 #define SCRATCH_WORDS(k, width) (0u * (width))
-#define SERVES(shape) ((shape)->dilation_w == 1u)
+#define SERVES(shape) true
 #define CONV_SIMD(x, w, bias, shape, out, scratch, y)                                                        \
     ((void)(scratch), nn_conv_f32_simd(x, w, bias, shape, out, y))
 #define SIMD_OUTS OUTS
 #define SIMD_OUT_COUNT OUT_COUNT
 #define TEST_SIMD test_nn_conv_f32_simd
 #include "simd.inc"
+
+static void check_depthwise(const nn_conv_shape *s, uint32_t number, bool at_end) {
+    const nn_range_f32 *out = &outs[number % OUT_COUNT];
+    const uint32_t x_count = (uint32_t)s->in_h * s->in_w * s->in_c;
+    const uint32_t y_count = (uint32_t)s->out_h * s->out_w * s->out_c;
+    const uint32_t k = (uint32_t)s->k_h * s->k_w;
+    float *x = guarded_part(&buffer_x, x_count * sizeof(float), at_end);
+    float *w = guarded_part(&buffer_w, s->out_c * k * sizeof(float), at_end);
+    float *table = guarded_part(&buffer_simd, s->out_c * k * sizeof(float), at_end);
+    float *bias = guarded_part(&buffer_bias, s->out_c * sizeof(float), at_end);
+    float *y = guarded_part(&buffer_y, y_count * sizeof(float), at_end);
+    for (uint32_t i = 0; i < x_count; i++) {
+        x[i] = RANDOM_X();
+    }
+    for (uint32_t i = 0; i < s->out_c * k; i++) {
+        w[i] = table[i % k * s->out_c + i / k] = RANDOM_W();
+    }
+    for (uint32_t i = 0; i < s->out_c; i++) {
+        bias[i] = RANDOM_BIAS();
+    }
+    x[x_count / 2u] = number % 4u == 1u ? NAN : number % 4u == 3u ? -INFINITY : x[x_count / 2u];
+    bias[0] = number % 2u == 0u ? -0.0f : bias[0];
+    nn_conv_f32(x, w, bias, s, out, (float *)expected_words);
+    nn_conv_f32_depthwise(x, table, bias, s, out, y);
+    const float *expected = (const float *)expected_words;
+    for (uint32_t i = 0; i < y_count; i++) {
+        TEST_CHECK(isnan(expected[i]) ? isnan(y[i]) : BITS(y[i]) == BITS(expected[i]));
+    }
+    TEST_CHECK(guarded_intact(&buffer_y));
+}
+
+/* The bits of nn_conv_f32. */
+void test_nn_conv_f32_depthwise(void) {
+    /* All channels and 3 x 3 taps one position apart have their own loops. */
+    enum { MORE = 10 };
+    static const nn_conv_shape more[MORE] = {
+        {1, 5, 31, 1, 5, 31, 1, 3, 1, 1, 1, 1, 0, 1, 31, 0},
+        {1, 4, 24, 1, 2, 24, 1, 2, 1, 2, 1, 1, 0, 0, 24, 0},
+        {1, 3, 59, 1, 3, 59, 1, 1, 1, 1, 1, 1, 0, 0, 59, 0},
+        {3, 2, 8, 3, 2, 8, 3, 3, 1, 1, 2, 2, 2, 2, 8, 0},
+        {3, 5, 4, 3, 5, 4, 3, 3, 1, 1, 1, 1, 1, 1, 4, 0},
+        {4, 9, 2, 2, 7, 2, 3, 3, 1, 1, 1, 1, 0, 0, 2, 0},
+        {1, 12, 5, 4, 12, 5, 3, 3, 1, 1, 1, 1, 4, 1, 5, 0},
+        {9, 6, 1, 4, 5, 1, 3, 3, 1, 1, 1, 1, 0, 0, 1, 0},
+        {5, 10, 3, 6, 10, 3, 3, 3, 1, 1, 1, 1, 2, 0, 3, 0},
+        {2, 11, 1, 6, 11, 1, 3, 3, 1, 1, 1, 1, 2, 1, 1, 0},
+    };
+    for (uint32_t run = 0; run < 2u * (CONV_COUNT + MORE); run++) {
+        const uint32_t number = run / 2u;
+        const nn_conv_shape *s = number < CONV_COUNT ? &conv_shapes[number] : &more[number - CONV_COUNT];
+        if (s->groups == s->in_c) {
+            check_depthwise(s, number, run % 2u);
+        }
+    }
+}
 
 /* A number in -1 .. 1 of its own for each i. */
 static float some_float(uint32_t i) {

@@ -42,7 +42,7 @@ static const nn_requant simd_outs[] = {
 };
 #define SIMD_OUTS simd_outs
 #define SIMD_OUT_COUNT 7u
-#define SERVES(shape) true
+#define SERVES(shape) ((shape)->groups == 1u)
 #define HALVES(table, shape, halves)                                                                         \
     packed_halves(table, ((shape)->out_c + 1u) / 2u, halves, W_BITS, run % 2u), W_BITS
 

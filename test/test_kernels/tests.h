@@ -17,7 +17,7 @@ void test_exp_f32(void);
 void test_crc32(void);
 void test_float_to_fixed_and_back(void);
 
-enum { CONV_COUNT = 22, POOL_COUNT = 10 };
+enum { CONV_COUNT = 26, POOL_COUNT = 10 };
 extern const nn_conv_shape conv_shapes[CONV_COUNT];
 
 /* Shapes for Winograd's algorithm: widths with and without a rest, channels, filters, padding on both sides.

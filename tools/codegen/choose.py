@@ -30,7 +30,7 @@ from .ops.conv import (
     weights_variant,
     wide_simd_serves,
 )
-from .ops.dense import ONE_POSITION, Dense, FixedDense
+from .ops.dense import Dense, FixedDense
 from .plan import PLAIN, Option, Work
 from .quantize.proof import never_negative
 from .simd import DEPTHWISE_BLOCK, scratch_bytes, scratch_bytes_wino_3x3
@@ -86,8 +86,11 @@ class Choice:
         """How the cost of a call depends on its rows, which in 1-D are positions; `shape`: of the whole output.
 
         Blocks of 4 positions, or of 16 and weights transformed; 3 x 3: rows of tiles, and weights transformed for
-        every block of them. A depthwise call prepares filters and fills its first lines, about as dear as two rows.
+        every block of them. A depthwise call prepares filters and fills its first lines, about as dear as two rows; in
+        float32, without lines, it goes through two rows more than it computes.
         """
+        if self.kernel == "depthwise" and not self.scratch:
+            return Work(1, LARGEST_DIMENSION, 2.0 if len(shape) == 3 else 0.0)
         if self.algorithm == "depthwise":
             return Work(4 if self.down or len(shape) == 2 else 1, DEPTHWISE_BLOCK, 2.0)
         if self.kernel == "wino_3x3":
@@ -202,7 +205,7 @@ def gives_wide_sums(op: object, itemsize: int) -> bool:
 
 
 def simd(graph: Graph, node: Node) -> list[Choice]:
-    """The convolution by SIMD, for dense layers too; float only without groups, depthwise ones are not for it.
+    """The convolution by SIMD, for dense layers too; depthwise ones are not for it.
 
     Weights are packed or not; packed ones without groups only. Sums that are not proved to fit 32 bits: weights of
     16 bits only.
@@ -212,16 +215,14 @@ def simd(graph: Graph, node: Node) -> list[Choice]:
         return [Choice("simd")] if op.simd_serves() else []
     if not isinstance(op, Conv | FixedConv | AffineConv | Dense | FixedDense):
         return []
-    window, groups = (ONE_POSITION, 1) if isinstance(op, Dense | FixedDense) else (op.window, op.groups)
+    groups = 1 if isinstance(op, Dense | FixedDense) else op.groups
     source = graph.tensors[node.inputs[0]]
     wide = isinstance(op, FixedConv | FixedDense | AffineConv) and not gives_sums(op)
     if wide and not gives_wide_sums(op, source.format.bytes):
         return []
-    if groups > 1 and (isinstance(op, Conv) or op.kernel.shape[-1] == 1):
+    if groups > 1 and op.kernel.shape[-1] == 1:
         return []
     if hwc(source.shape)[2] > LARGEST_DIMENSION:
-        return []
-    if isinstance(op, Conv) and window.dilation[1] > 1:
         return []
     out_h, out_w, _ = hwc(graph.tensors[node.name].shape)
     taps, positions, itemsize = op.kernel[0].size, out_h * out_w, source.format.bytes
@@ -241,8 +242,10 @@ def simd(graph: Graph, node: Node) -> list[Choice]:
 def depthwise(graph: Graph, node: Node) -> list[Choice]:
     """Depthwise convolutions by SIMD, with any number of filters a channel."""
     op = node.op
-    if not isinstance(op, FixedConv | AffineConv) or op.groups == 1 or op.kernel.shape[-1] > 1:
+    if not isinstance(op, Conv | FixedConv | AffineConv) or op.groups == 1 or op.kernel.shape[-1] > 1:
         return []
+    if isinstance(op, Conv):
+        return [Choice("depthwise")]
     if isinstance(op, FixedConv) and weights_variant(op.weights, op.source):
         return []
     shape, size = graph.tensors[node.name].shape, graph.tensors[node.inputs[0]].format.bytes

@@ -101,10 +101,12 @@ def runs_down(out_h: int, out_w: int) -> bool:
 
 
 def arrange_depthwise(kernel: Array, down: bool) -> Array:
-    """The table that nn_conv_T_depthwise reads, from weights [F, KH, KW] of type int8 or int16.
+    """The table that nn_conv_T_depthwise reads, from weights [F, KH, KW] of type int8, int16 or float32.
 
-    uint32 [F, lines, K/2 + 1] (int8) or [F, lines, K/2 + 1, 2] (int16).
+    uint32 [F, lines, K/2 + 1] (int8) or [F, lines, K/2 + 1, 2] (int16), float32 [KH, KW, F].
     """
+    if kernel.dtype == np.float32:
+        return np.ascontiguousarray(kernel.transpose(1, 2, 0))
     taps = kernel.transpose(0, 2, 1) if down else kernel
     f, lines, k = taps.shape
     words = k // 2 + 1

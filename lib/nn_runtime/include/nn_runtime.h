@@ -140,8 +140,7 @@ void nn_conv_f32(const float *NN_RESTRICT x, const float *NN_RESTRICT w, const f
  * the order kh, kw, c; F stands for F/G, weights beyond K or F are zero; the groups' tables follow each
  * other.
  *
- * Requires of q8, q16: rounding FLOOR (a half added to the bias makes it NEAREST), shifts 0..31; of f32:
- * groups = 1, dilation_w = 1.
+ * Requires of q8, q16: rounding FLOOR (a half added to the bias makes it NEAREST), shifts 0..31.
  *
  *   w q8   [F/2][K/4][2], rounded up: (F+1)/2, (K+3)/4. The bytes of a word, first to last: weight k of
  *          filter f, of f+1, weight k+2 of f, of f+1; in the second word k+1 and k+3.
@@ -170,13 +169,14 @@ void nn_conv_f32_simd(const float *NN_RESTRICT x, const float *NN_RESTRICT w, co
 /* ---- Depthwise convolution by SIMD ----
  *
  * The numbers of nn_conv_T with groups = C: filters f * F/C .. of channel f. Requires groups = C, rounding
- * and shifts as above. The weights of a filter lie in lines: with down = 0 a line is a kernel row, K = KW
- * taps, with down = 1 a kernel column, K = KH. Lines are best along the longer side of the output.
+ * and shifts as above. The weights of an integer filter lie in lines: with down = 0 a line is a kernel row, K
+ * = KW taps, with down = 1 a kernel column, K = KH. Lines are best along the longer side of the output.
  * q16_wide: as for q16; what is computed once more is a row of outputs of a filter.
  *
  *   w q8   [F][lines][K/2 + 1], rounded down. The bytes of word j, first to last: taps 2 j, 2 j - 1,
  *          2 j + 1, 2 j; those outside of the line are 0
  *   w q16  [F][lines][K/2 + 1][2]: taps 2 j (low half) and 2 j + 1; in the second word 2 j - 1 and 2 j
+ *   w f32  [KH][KW][F]
  *
  *   scratch  lanes * (8 + max(10, 2 * lines * P) + columns * slots) + lines * p + 1 words
  *
@@ -197,6 +197,9 @@ void nn_conv_q16_wide_depthwise(const int16_t *NN_RESTRICT x, const uint32_t *NN
                                 const int32_t *NN_RESTRICT bias, const nn_conv_shape *shape,
                                 const nn_requant *requant, uint32_t down, uint32_t *NN_RESTRICT scratch,
                                 int16_t *NN_RESTRICT y);
+void nn_conv_f32_depthwise(const float *NN_RESTRICT x, const float *NN_RESTRICT w,
+                           const float *NN_RESTRICT bias, const nn_conv_shape *shape,
+                           const nn_range_f32 *range, float *NN_RESTRICT y);
 
 /* ---- Convolution of width 3 and of 3 x 3 by Winograd's algorithm ----
  *

@@ -1,11 +1,11 @@
 #include "nn_mac_f32.h"
 
 #if defined(__thumb2__) && defined(__ARM_FP) && defined(__GNUC__) && !defined(__aarch64__)
-/* r0 r4-r8 x of the positions, r1 w, r2 loop, r9 end of the run in w, r11 rows; s8-s31 sums,
- * s0-s3 weights, s4 s5 x, s6 s7 products. No result is used by the next instruction. 4 elements a turn: the
- * loop fits the 1 KiB instruction cache of an STM32L4. The first turn starts in the middle when the run is no
- * multiple of 4. VMLA rounds twice like VMUL and VADD; it takes 3 cycles, but integer instructions behind it
- * none. */
+/* r0 r4-r8 x of the positions, r1 w, r2 loop, r3 runs of the row, r9 end of the run in w, r11 rows; s8-s31
+ * sums, s0-s3 weights, s4 s5 x, s6 s7 products. No result is used by the next instruction. 4 elements a turn:
+ * the loop fits the 1 KiB instruction cache of an STM32L4. The first turn starts in the middle when the run
+ * is no multiple of 4. VMLA rounds twice like VMUL and VADD; it takes 3 cycles, but integer instructions
+ * behind it none. */
 
 #define NN_WEIGHTS(w, x)                                                                                     \
     "vldr s0, [r1, #" w "]\n"                                                                                \
@@ -56,6 +56,7 @@ __attribute__((naked)) void nn_mac_6x4_f32(__attribute__((unused)) nn_mac_f32 *l
             "vmov.f32 s31, s27\n"
             "ldr.w r12, [r2, #8]\n" /* step */
             "ldr.w r11, [r2]\n"     /* rows */
+            "ldr r3, [r2, #48]\n"   /* cols */
             "add.w r4, r0, r12\n"
             "add.w r5, r4, r12\n"
             "add.w r6, r5, r12\n"
@@ -105,17 +106,22 @@ __attribute__((naked)) void nn_mac_6x4_f32(__attribute__((unused)) nn_mac_f32 *l
                                                "vadd.f32 s29, s29, s5\n"
                                                "vmla.f32 s31, s6, s3\n"
                                                "bne.w 1b\n"
+                                               "subs.w r3, r3, #1\n"
+                                               "ldr.w r12, [r2, #52]\n" /* hop */
+                                               "bne.n 4f\n"
                                                "subs.w r11, r11, #1\n"
                                                "beq.n 3f\n"
                                                "ldr.w r12, [r2, #12]\n" /* skip */
                                                "ldr.w lr, [r2, #16]\n"  /* w_skip */
+                                               "ldr r3, [r2, #48]\n"
+                                               "add.w r1, r1, lr\n"
+                                               "4:\n"
                                                "add.w r0, r0, r12\n"
                                                "add.w r4, r4, r12\n"
                                                "add.w r5, r5, r12\n"
                                                "add.w r6, r6, r12\n"
                                                "add.w r7, r7, r12\n"
                                                "add.w r8, r8, r12\n"
-                                               "add.w r1, r1, lr\n"
                                                "b.n 2b\n"
                                                "3:\n"
                                                "ldr r3, [r2, #44]\n"  /* y */

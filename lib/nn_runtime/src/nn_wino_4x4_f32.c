@@ -53,11 +53,6 @@
          " s28, " value "\n" what " s29, " value "\n" what " s30, " value "\n" what " s31, " value "\n"
 
 /* The clamp of s8-s11 and s20-s23: not below s28, not above s29. */
-#define NN_BOUND(s, bound, condition)                                                                        \
-    "vcmp.f32 " s ", " bound "\n"                                                                            \
-    "vmrs APSR_nzcv, FPSCR\n"                                                                                \
-    "it " condition "\n"                                                                                     \
-    "vmov" condition ".f32 " s ", " bound "\n"
 #define NN_BOUNDS(...) NN_BOUNDS_(__VA_ARGS__)
 #define NN_BOUNDS_(bound, condition, a, b, c, d, e, f, g, h)                                                 \
     NN_BOUND(a, bound, condition)                                                                            \

@@ -34,7 +34,7 @@ def test_table_is_complete() -> None:
         for kind in AFFINE_KINDS
     }
     tested |= {("conv", f"{kind}_wino") for kind in ("q8", "q16", "f32", "a8")}
-    tested |= {("conv", f"{kind}_depthwise") for kind in ("q8", "q16", "a8", "a16")}
+    tested |= {("conv", f"{kind}_depthwise") for kind in ("q8", "q16", "f32", "a8", "a16")}
     tested |= {("conv", f"{kind}_wino_3x3") for kind in ("q8", "a8")}
     tested |= {(op, f"{kind.name}_simd") for op in ("conv", "dense") for kind in AFFINE_KINDS}
     tested |= {("conv", f"{kind.name}_simd") for kind in STORAGE_KINDS}

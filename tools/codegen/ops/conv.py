@@ -373,7 +373,8 @@ def lower_simd(
         weights = [call.table("kernel", table, f"{layout}, {bits} bits each"), f"{bits}u"]
     else:
         if choice.algorithm == "depthwise":
-            table, options = arrange_depthwise(kernel[..., 0], choice.down), [f"{choice.down:d}u"]
+            table = arrange_depthwise(kernel[..., 0], choice.down)
+            options = [f"{choice.down:d}u"] if choice.scratch else []
         elif choice.algorithm.startswith("wino"):
             table = arrange_wino(kernel)
         else:
