@@ -50,74 +50,80 @@
     "mla " to ", r4, r5, " to "\n"                                                                           \
     "orr.w " to ", " to ", #1\n"
 
+/* clang-format off */
 __attribute__((naked)) void nn_mac_channels_f32(__attribute__((unused)) nn_mac_channels *work) {
-    __asm__("push.w {r4-r11, lr}\n"
-            "vpush {s16-s25}\n"
-            "vldr s24, [r0, #60]\n"
-            "vldr s25, [r0, #64]\n"
-            "ldrd r7, r4, [r0, #48]\n" /* count, missing */
-            "ldr r3, [r0, #56]\n"      /* has_max */
-            NN_BEGINNING("r9", "1f", "16") NN_BEGINNING("r10", "2f", "64") NN_BEGINNING(
-                "r12", "4f",
-                "72") "mov r11, r12\n"
-                      "cbz r3, 0f\n" NN_BEGINNING(
-                          "r11", "3f",
-                          "56") "0:\n"
-                                "ldr r2, [r0, #8]\n"       /* bias */
-                                "ldrd r3, r4, [r0, #16]\n" /* rows, cols */
-                                "bx r9\n"
-                                ".balign 4\n"
-                                "1:\n" NN_QUADS(
-                                    NN_BIAS) "ldr r1, [r0, #12]\n" /* y */
-                                             "cmp r4, #0\n"
-                                             "it ne\n"
-                                             "cmpne r3, #0\n"
-                                             "it eq\n"
-                                             "bxeq r11\n"
-                                             "ldrd r1, r2, [r0]\n"      /* x, w */
-                                             "ldrd r5, r6, [r0, #24]\n" /* x_tap, w_tap */
-                                             "bx r10\n"
-                                             ".balign 4\n"
-                                             "2:\n" NN_MORE_QUADS(NN_TAP) NN_LOADS(
-                                                 "0") "vmul.f32 s4, s4, s0\n"
-                                                      "vmul.f32 s5, s5, s1\n"
-                                                      "vmla.f32 s10, s6, s2\n" /* rounds twice, integers
-                                                                                  beside it */
-                                                      "add r1, r5\n"
-                                                      "add r2, r6\n"
-                                                      "vadd.f32 s8, s8, s4\n"
-                                                      "vadd.f32 s9, s9, s5\n"
-                                                      "vmla.f32 s11, s7, s3\n"
-                                                      "subs r4, #1\n"
-                                                      "it ne\n"
-                                                      "bxne r10\n"
-                                                      "ldrd r8, r4, [r0, #32]\n" /* x_skip, w_skip */
-                                                      "subs r3, #1\n"
-                                                      "add r1, r8\n"
-                                                      "add r2, r4\n"
-                                                      "ldr r4, [r0, #20]\n"
-                                                      "it ne\n"
-                                                      "bxne r10\n"
-                                                      "ldr r1, [r0, #12]\n" /* y */
-                                                      "bx r11\n"
-                                                      ".balign 4\n"
-                                                      "3:\n" NN_QUADS(
-                                                          NN_MAXIMUM) "bx r12\n"
-                                                                      ".balign 4\n"
-                                                                      "4:\n" NN_QUADS(
-                                                                          NN_MINIMUM) "ldr r2, [r0]\n"
-                                                                                      "ldrd r3, r4, [r0, "
-                                                                                      "#40]\n" /* x_step,
-                                                                                                  y_step */
-                                                                                      "subs r7, #1\n"
-                                                                                      "add r2, r3\n"
-                                                                                      "add r1, r4\n"
-                                                                                      "str r2, [r0]\n"
-                                                                                      "str r1, [r0, #12]\n"
-                                                                                      "bne.w 0b\n"
-                                                                                      "vpop {s16-s25}\n"
-                                                                                      "pop.w {r4-r11, pc}\n");
+    __asm__(
+        "push.w {r4-r11, lr}\n"
+        "vpush {s16-s25}\n"
+        "vldr s24, [r0, #60]\n"
+        "vldr s25, [r0, #64]\n"
+        "ldrd r7, r4, [r0, #48]\n" /* count, missing */
+        "ldr r3, [r0, #56]\n" /* has_max */
+        NN_BEGINNING("r9", "1f", "16")
+        NN_BEGINNING("r10", "2f", "64")
+        NN_BEGINNING("r12", "4f", "72")
+        "mov r11, r12\n"
+        "cbz r3, 0f\n"
+        NN_BEGINNING("r11", "3f", "56")
+        "0:\n"
+        "ldr r2, [r0, #8]\n" /* bias */
+        "ldrd r3, r4, [r0, #16]\n" /* rows, cols */
+        "bx r9\n"
+        ".balign 4\n"
+        "1:\n"
+        NN_QUADS(NN_BIAS)
+        "ldr r1, [r0, #12]\n" /* y */
+        "cmp r4, #0\n"
+        "it ne\n"
+        "cmpne r3, #0\n"
+        "it eq\n"
+        "bxeq r11\n"
+        "ldrd r1, r2, [r0]\n" /* x, w */
+        "ldrd r5, r6, [r0, #24]\n" /* x_tap, w_tap */
+        "bx r10\n"
+        ".balign 4\n"
+        "2:\n"
+        NN_MORE_QUADS(NN_TAP)
+        NN_LOADS("0")
+        "vmul.f32 s4, s4, s0\n"
+        "vmul.f32 s5, s5, s1\n"
+        "vmla.f32 s10, s6, s2\n" /* rounds twice, integers beside it */
+        "add r1, r5\n"
+        "add r2, r6\n"
+        "vadd.f32 s8, s8, s4\n"
+        "vadd.f32 s9, s9, s5\n"
+        "vmla.f32 s11, s7, s3\n"
+        "subs r4, #1\n"
+        "it ne\n"
+        "bxne r10\n"
+        "ldrd r8, r4, [r0, #32]\n" /* x_skip, w_skip */
+        "subs r3, #1\n"
+        "add r1, r8\n"
+        "add r2, r4\n"
+        "ldr r4, [r0, #20]\n"
+        "it ne\n"
+        "bxne r10\n"
+        "ldr r1, [r0, #12]\n" /* y */
+        "bx r11\n"
+        ".balign 4\n"
+        "3:\n"
+        NN_QUADS(NN_MAXIMUM)
+        "bx r12\n"
+        ".balign 4\n"
+        "4:\n"
+        NN_QUADS(NN_MINIMUM)
+        "ldr r2, [r0]\n"
+        "ldrd r3, r4, [r0, #40]\n" /* x_step, y_step */
+        "subs r7, #1\n"
+        "add r2, r3\n"
+        "add r1, r4\n"
+        "str r2, [r0]\n"
+        "str r1, [r0, #12]\n"
+        "bne.w 0b\n"
+        "vpop {s16-s25}\n"
+        "pop.w {r4-r11, pc}\n");
 }
+/* clang-format on */
 #else
 void nn_mac_channels_f32(nn_mac_channels *work) {
     for (uint32_t c = 0; c < 4u * (NN_MOST_QUADS - work->missing); c++) {

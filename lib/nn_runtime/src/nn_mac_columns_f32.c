@@ -60,219 +60,93 @@
 
 #define NN_WEIGHT(s) "vldr " s ", [r3]\nadd.w r3, r3, r12\n"
 
+/* clang-format off */
 __attribute__((naked)) void nn_mac_columns_f32(__attribute__((unused)) const nn_mac_columns *work) {
     __asm__(
         "push.w {r4-r11, lr}\n"
         "vpush {s16-s31}\n"
-        "ldrd r1, r3, [r0]\n"     /* x, w */
+        "ldrd r1, r3, [r0]\n" /* x, w */
         "ldrd r6, r4, [r0, #8]\n" /* bias, y */
-        "ldr.w r12, [r0, #32]\n"  /* w_tap */
-        "vldr s9, [r6]\n" NN_WEIGHT("s0") NN_WEIGHT("s1") NN_WEIGHT("s2") NN_WEIGHT("s3") NN_WEIGHT("s4")
-            NN_WEIGHT("s5") NN_WEIGHT("s6") NN_WEIGHT(
-                "s7") "vldr s8, [r3]\n"
-                      "vldr s31, [r0, #56]\n" NN_APPLY(NN_ON, NN_0) NN_APPLY(NN_ON, NN_1)
-                          NN_APPLY(NN_ON, NN_2) NN_APPLY(NN_ON, NN_3) NN_APPLY(
-                              NN_ON,
-                              NN_4) "ldrd r2, r5, [r0, #16]\n"  /* x_col, y_col */
-                                    "ldrd r9, r10, [r0, #24]\n" /* x_row, y_row */
-                                    "ldrd r7, r11, [r0, #36]\n" /* rows, below */
-                                    "ldr.w lr, [r0, #44]\n"     /* inside */
-                                    "ldr.w r8, [r0, #52]\n"     /* flags */
-                                    ".balign 4\n"
-                                    "0:\n"
-                                    "sub.w r3, r7, r11\n"
-                                    "cmp r3, lr\n"
-                                    "bhs.w 6f\n"
-                                    "mov r3, r1\n"
-                                    "tst.w r8, #1\n"
-                                    "bne.w 5f\n"
-                                    "vldr s25, [r1]\n"
-                                    "add r3, r2\n" NN_APPLY(
-                                        NN_FIRST, "s25",
-                                        NN_0) "1:\n"
-                                              "vldr s26, [r3]\n" NN_APPLY(NN_FIRST, "s26", NN_1) NN_APPLY(
-                                                  NN_MIDDLE_AND, "s26", NN_0,
-                                                  "add.w r12, r3, r2\nadd.w r3, r12, "
-                                                  "r2\n") "vldr s25, [r12]\n" NN_APPLY(NN_FIRST,
-                                                                                       "s"
-                                                                                       "2"
-                                                                                       "5",
-                                                                                       NN_2)
-                                                  NN_APPLY(NN_MIDDLE, "s25", NN_1) NN_APPLY(
-                                                      NN_LAST, "s25",
-                                                      NN_0) "vldr s26, [r3]\n" NN_APPLY(NN_FIRST, "s26", NN_3)
-                                                      NN_APPLY(NN_MIDDLE_AND, "s26", NN_2,
-                                                               "add."
-                                                               "w "
-                                                               "r12, "
-                                                               "r3, "
-                                                               "r2\na"
-                                                               "dd.w "
-                                                               "r3, "
-                                                               "r12, "
-                                                               "r2\n")
-                                                          NN_APPLY(
-                                                              NN_LAST, "s26",
-                                                              NN_1) "vldr s25, [r12]\n" NN_APPLY(NN_FIRST,
-                                                                                                 "s25", NN_4)
-                                                              NN_APPLY(
-                                                                  NN_MIDDLE_AND, "s25", NN_3,
-                                                                  "add.w r1, r1, r9\nadd.w r12, r3, r2\n")
-                                                                  NN_APPLY(
-                                                                      NN_LAST, "s25",
-                                                                      NN_2) "vldr s26, [r3]\n" NN_APPLY(NN_MIDDLE_AND,
-                                                                                                        "s26",
-                                                                                                        NN_4,
-                                                                                                        "ldr."
-                                                                                                        "w "
-                                                                                                        "r3, "
-                                                                                                        "[r0,"
-                                                                                                        " "
-                                                                                                        "#48]"
-                                                                                                        "\nts"
-                                                                                                        "t.w "
-                                                                                                        "r8, "
-                                                                                                        "#2"
-                                                                                                        "\n")
-                                                                      NN_APPLY(
-                                                                          NN_LAST, "s26",
-                                                                          NN_3) "bne.n 2f\n"
-                                                                                "vldr s25, [r12]\n" NN_APPLY(
-                                                                                    NN_LAST, "s25",
-                                                                                    NN_4) "2:\n"
-                                                                                          "tst.w r8, #4\n"
-                                                                                          "bne.w 7f\n"
-                                                                                          "3:\n" NN_OUT(
-                                                                                              "s20",
-                                                                                              "mov r6, "
-                                                                                              "r4\n") NN_OUT("s21",
-                                                                                                             "add r6, "
-                                                                                                             "r5\n") NN_OUT("s22",
-                                                                                                                            "add r6, "
-                                                                                                                            "r5\n")
-                                                                                              NN_OUT("s23", "add r6, r5\n") NN_OUT(
-                                                                                                  "s24",
-                                                                                                  "add r6, "
-                                                                                                  "r5\n") "c"
-                                                                                                          "m"
-                                                                                                          "p"
-                                                                                                          " "
-                                                                                                          "r"
-                                                                                                          "7"
-                                                                                                          ","
-                                                                                                          " "
-                                                                                                          "r"
-                                                                                                          "3"
-                                                                                                          "\n"
-                                                                                                          "i"
-                                                                                                          "t"
-                                                                                                          " "
-                                                                                                          "l"
-                                                                                                          "s"
-                                                                                                          "\n"
-                                                                                                          "a"
-                                                                                                          "d"
-                                                                                                          "d"
-                                                                                                          "l"
-                                                                                                          "s"
-                                                                                                          " "
-                                                                                                          "r"
-                                                                                                          "4"
-                                                                                                          ","
-                                                                                                          " "
-                                                                                                          "r"
-                                                                                                          "1"
-                                                                                                          "0"
-                                                                                                          "\n"
-                                                                                                          "s"
-                                                                                                          "u"
-                                                                                                          "b"
-                                                                                                          "s"
-                                                                                                          " "
-                                                                                                          "r"
-                                                                                                          "7"
-                                                                                                          ","
-                                                                                                          " "
-                                                                                                          "#"
-                                                                                                          "1"
-                                                                                                          "\n"
-                                                                                                          "b"
-                                                                                                          "n"
-                                                                                                          "e"
-                                                                                                          "."
-                                                                                                          "w"
-                                                                                                          " "
-                                                                                                          "0"
-                                                                                                          "b"
-                                                                                                          "\n"
-                                                                                                          "v"
-                                                                                                          "p"
-                                                                                                          "o"
-                                                                                                          "p"
-                                                                                                          " "
-                                                                                                          "{"
-                                                                                                          "s"
-                                                                                                          "1"
-                                                                                                          "6"
-                                                                                                          "-"
-                                                                                                          "s"
-                                                                                                          "3"
-                                                                                                          "1"
-                                                                                                          "}"
-                                                                                                          "\n"
-                                                                                                          "p"
-                                                                                                          "o"
-                                                                                                          "p"
-                                                                                                          "."
-                                                                                                          "w"
-                                                                                                          " "
-                                                                                                          "{"
-                                                                                                          "r"
-                                                                                                          "4"
-                                                                                                          "-"
-                                                                                                          "r"
-                                                                                                          "1"
-                                                                                                          "1"
-                                                                                                          ","
-                                                                                                          " "
-                                                                                                          "p"
-                                                                                                          "c"
-                                                                                                          "}"
-                                                                                                          "\n"
-                                                                                                          "5"
-                                                                                                          ":"
-                                                                                                          "\n" NN_APPLY(
-                                                                                                              NN_ON,
-                                                                                                              NN_0) "b.w 1b\n"
-                                                                                                                    "6:\n" NN_APPLY(NN_ON, NN_0) NN_APPLY(
-                                                                                                                        NN_ON,
-                                                                                                                        NN_1) NN_APPLY(NN_ON, NN_2)
-                                                                                                                        NN_APPLY(NN_ON, NN_3) NN_APPLY(
-                                                                                                                            NN_ON,
-                                                                                                                            NN_4) "ldr r3, [r0, #48]\n" /* outputs */
-                                                                                                                                  "b.w 2b\n"
-                                                                                                                                  "7:\n"
-                                                                                                                                  "vldr s25, [r0, #60]\n" NN_BOUND(
-                                                                                                                                      "s20",
-                                                                                                                                      "s25",
-                                                                                                                                      "gt")
-                                                                                                                                      NN_BOUND(
-                                                                                                                                          "s21",
-                                                                                                                                          "s25",
-                                                                                                                                          "gt")
-                                                                                                                                          NN_BOUND(
-                                                                                                                                              "s22",
-                                                                                                                                              "s25",
-                                                                                                                                              "gt")
-                                                                                                                                              NN_BOUND(
-                                                                                                                                                  "s23",
-                                                                                                                                                  "s25",
-                                                                                                                                                  "gt")
-                                                                                                                                                  NN_BOUND(
-                                                                                                                                                      "s24",
-                                                                                                                                                      "s25",
-                                                                                                                                                      "gt") "b.w 3b\n");
+        "ldr.w r12, [r0, #32]\n" /* w_tap */
+        "vldr s9, [r6]\n"
+        NN_WEIGHT("s0") NN_WEIGHT("s1") NN_WEIGHT("s2") NN_WEIGHT("s3") NN_WEIGHT("s4") NN_WEIGHT("s5")
+        NN_WEIGHT("s6") NN_WEIGHT("s7")
+        "vldr s8, [r3]\n"
+        "vldr s31, [r0, #56]\n"
+        NN_APPLY(NN_ON, NN_0) NN_APPLY(NN_ON, NN_1) NN_APPLY(NN_ON, NN_2) NN_APPLY(NN_ON, NN_3)
+        NN_APPLY(NN_ON, NN_4)
+        "ldrd r2, r5, [r0, #16]\n" /* x_col, y_col */
+        "ldrd r9, r10, [r0, #24]\n" /* x_row, y_row */
+        "ldrd r7, r11, [r0, #36]\n" /* rows, below */
+        "ldr.w lr, [r0, #44]\n" /* inside */
+        "ldr.w r8, [r0, #52]\n" /* flags */
+        ".balign 4\n"
+        "0:\n"
+        "sub.w r3, r7, r11\n"
+        "cmp r3, lr\n"
+        "bhs.w 6f\n"
+        "mov r3, r1\n"
+        "tst.w r8, #1\n"
+        "bne.w 5f\n"
+        "vldr s25, [r1]\n"
+        "add r3, r2\n"
+        NN_APPLY(NN_FIRST, "s25", NN_0)
+        "1:\n"
+        "vldr s26, [r3]\n"
+        NN_APPLY(NN_FIRST, "s26", NN_1)
+        NN_APPLY(NN_MIDDLE_AND, "s26", NN_0, "add.w r12, r3, r2\nadd.w r3, r12, r2\n")
+        "vldr s25, [r12]\n"
+        NN_APPLY(NN_FIRST, "s25", NN_2)
+        NN_APPLY(NN_MIDDLE, "s25", NN_1)
+        NN_APPLY(NN_LAST, "s25", NN_0)
+        "vldr s26, [r3]\n"
+        NN_APPLY(NN_FIRST, "s26", NN_3)
+        NN_APPLY(NN_MIDDLE_AND, "s26", NN_2, "add.w r12, r3, r2\nadd.w r3, r12, r2\n")
+        NN_APPLY(NN_LAST, "s26", NN_1)
+        "vldr s25, [r12]\n"
+        NN_APPLY(NN_FIRST, "s25", NN_4)
+        NN_APPLY(NN_MIDDLE_AND, "s25", NN_3, "add.w r1, r1, r9\nadd.w r12, r3, r2\n")
+        NN_APPLY(NN_LAST, "s25", NN_2)
+        "vldr s26, [r3]\n"
+        NN_APPLY(NN_MIDDLE_AND, "s26", NN_4, "ldr.w r3, [r0, #48]\ntst.w r8, #2\n")
+        NN_APPLY(NN_LAST, "s26", NN_3)
+        "bne.n 2f\n"
+        "vldr s25, [r12]\n"
+        NN_APPLY(NN_LAST, "s25", NN_4)
+        "2:\n"
+        "tst.w r8, #4\n"
+        "bne.w 7f\n"
+        "3:\n"
+        NN_OUT("s20", "mov r6, r4\n")
+        NN_OUT("s21", "add r6, r5\n")
+        NN_OUT("s22", "add r6, r5\n")
+        NN_OUT("s23", "add r6, r5\n")
+        NN_OUT("s24", "add r6, r5\n")
+        "cmp r7, r3\n"
+        "it ls\n"
+        "addls r4, r10\n"
+        "subs r7, #1\n"
+        "bne.w 0b\n"
+        "vpop {s16-s31}\n"
+        "pop.w {r4-r11, pc}\n"
+        "5:\n"
+        NN_APPLY(NN_ON, NN_0)
+        "b.w 1b\n"
+        "6:\n"
+        NN_APPLY(NN_ON, NN_0) NN_APPLY(NN_ON, NN_1) NN_APPLY(NN_ON, NN_2) NN_APPLY(NN_ON, NN_3)
+        NN_APPLY(NN_ON, NN_4)
+        "ldr r3, [r0, #48]\n" /* outputs */
+        "b.w 2b\n"
+        "7:\n"
+        "vldr s25, [r0, #60]\n"
+        NN_BOUND("s20", "s25", "gt")
+        NN_BOUND("s21", "s25", "gt")
+        NN_BOUND("s22", "s25", "gt")
+        NN_BOUND("s23", "s25", "gt")
+        NN_BOUND("s24", "s25", "gt")
+        "b.w 3b\n");
 }
+/* clang-format on */
 #else
 #include "nn_requant.h"
 

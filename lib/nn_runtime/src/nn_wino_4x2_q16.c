@@ -62,6 +62,7 @@
     "ssub16 r11, r7, " pair "\n"                                                                             \
     "sel " pair ", " pair ", r7\n"
 
+/* clang-format off */
 __attribute__((naked)) void nn_wino_4x2_q16(__attribute__((unused)) const nn_wino_q16 *work) {
     __asm__(
         "push.w {r4-r11, lr}\n"
@@ -83,7 +84,6 @@ __attribute__((naked)) void nn_wino_4x2_q16(__attribute__((unused)) const nn_win
         "mla r12, r2, r4, r12\n"
         "orr.w r12, r12, #1\n"
         "str.w r12, [sp, #4]\n"
-
         "2:\n" /* r0 x, r3 work */
         "ldr r1, [r3, #4]\n"
         "ldrd r4, r5, [r3, #16]\n"
@@ -92,100 +92,78 @@ __attribute__((naked)) void nn_wino_4x2_q16(__attribute__((unused)) const nn_win
         "mov r8, r4\n"
         "mov r9, r5\n"
         "mov r10, r4\n"
-        "mov r11, r5\n" NN_PRODUCT("3f")
-
-            ".balign 4\n"
-            "1:\n" NN_PAIR("") NN_PAIR("") NN_PAIR("") NN_PAIR("") NN_PAIR("") NN_PAIR("") NN_PAIR("") NN_PAIR(
-                "ldr.w r12, [sp]\n") "cmp r1, r12\n"
-                                     "bne.w 1b\n"
-                                     "ldr r2, [sp, #8]\n"
-                                     "add.w r3, sp, #32\n"
-
-                                     "bx r2\n"
-
-                                     ".balign 4\n"
-                                     "3:\n"
-                                     "stm.w r3, {r4-r11}\n" NN_PRODUCT("4f")
-
-                                         ".balign 4\n"
-                                         "4:\n" NN_DIFFERENCE("0", "r4", "r5") NN_DIFFERENCE(
-                                             "8", "r6",
-                                             "r7") NN_DIFFERENCE("16", "r8",
-                                                                 "r9") NN_DIFFERENCE("24", "r10",
-                                                                                     "r11") NN_PRODUCT("5f")
-
-                                             ".balign 4\n"
-                                             "5:\n"
-                                             "bl 7f\n"
-                                             "add.w r2, sp, #32\n"
-                                             "ldr r1, [sp]\n"
-                                             "ldm.w r2, {r4-r11}\n" NN_PRODUCT("6f")
-
-                                                 ".balign 4\n"
-                                                 "6:\n"
-                                                 "bl 7f\n"
-                                                 "ldr r2, [sp, #16]\n"
-                                                 "ldr r4, [sp, #20]\n"
-                                                 "ldr r1, [r3, #48]\n"
-                                                 "subs r4, #1\n"
-                                                 "str r4, [sp, #20]\n"
-                                                 "add.w r2, r2, r1, lsl #2\n"
-                                                 "add.w r2, r2, r1, lsl #1\n"
-                                                 "str r2, [sp, #16]\n"
-                                                 "bne.w 2b\n"
-                                                 "add sp, #68\n"
-                                                 "pop.w {r4-r11, pc}\n"
-
-                                                 /* Outputs at y and then two further on each; y moves on by
-                                                    one; r3 work. */
-                                                 "7:\n"
-                                                 "ldr r3, [sp, #24]\n"
-                                                 "ldr r1, [r3, #24]\n"
-                                                 "ldr.w r12, [r3, #28]\n"
-                                                 "ldr r2, [r3, #32]\n" NN_SHIFT("r4", "r5")
-                                                     NN_SHIFT("r6", "r7") NN_SHIFT("r8", "r9") NN_SHIFT(
-                                                         "r10",
-                                                         "r11") "cmp r2, #1\n"
-                                                                "bhi.n 8f\n" NN_CLAMPS(
-                                                                    "ssat",
-                                                                    "16") "cbnz r2, 9f\n"
-                                                                          "ldr r5, [r3, #36]\n"
-                                                                          "ldr r7, [r3, #40]\n" NN_RANGE(
-                                                                              "r4") NN_RANGE("r6")
-                                                                              NN_RANGE("r8") NN_RANGE(
-                                                                                  "r10") "b.n 9f\n"
-                                                                                         "8:\n" NN_CLAMPS(
-                                                                                             "usat",
-                                                                                             "15") "9:\n"
-                                                                                                   "ldr r2, "
-                                                                                                   "[sp, "
-                                                                                                   "#16]\n"
-                                                                                                   "ldr r5, "
-                                                                                                   "[r3, "
-                                                                                                   "#48]\n"
-                                                                                                   "str r4, "
-                                                                                                   "[r2]\n"
-                                                                                                   "adds r1, "
-                                                                                                   "r2, r5\n"
-                                                                                                   "str r1, "
-                                                                                                   "[sp, "
-                                                                                                   "#16]\n"
-                                                                                                   "str r6, "
-                                                                                                   "[r2, r5, "
-                                                                                                   "lsl #1]\n"
-                                                                                                   "add.w "
-                                                                                                   "r2, r2, "
-                                                                                                   "r5, lsl "
-                                                                                                   "#2\n"
-                                                                                                   "str.w "
-                                                                                                   "r8, "
-                                                                                                   "[r2]\n"
-                                                                                                   "str.w "
-                                                                                                   "r10, "
-                                                                                                   "[r2, r5, "
-                                                                                                   "lsl #1]\n"
-                                                                                                   "bx lr\n");
+        "mov r11, r5\n"
+        NN_PRODUCT("3f")
+        ".balign 4\n"
+        "1:\n"
+        NN_PAIR("") NN_PAIR("") NN_PAIR("") NN_PAIR("") NN_PAIR("") NN_PAIR("") NN_PAIR("")
+        NN_PAIR("ldr.w r12, [sp]\n")
+        "cmp r1, r12\n"
+        "bne.w 1b\n"
+        "ldr r2, [sp, #8]\n"
+        "add.w r3, sp, #32\n"
+        "bx r2\n"
+        ".balign 4\n"
+        "3:\n"
+        "stm.w r3, {r4-r11}\n"
+        NN_PRODUCT("4f")
+        ".balign 4\n"
+        "4:\n"
+        NN_DIFFERENCE("0", "r4", "r5")
+        NN_DIFFERENCE("8", "r6", "r7")
+        NN_DIFFERENCE("16", "r8", "r9")
+        NN_DIFFERENCE("24", "r10", "r11")
+        NN_PRODUCT("5f")
+        ".balign 4\n"
+        "5:\n"
+        "bl 7f\n"
+        "add.w r2, sp, #32\n"
+        "ldr r1, [sp]\n"
+        "ldm.w r2, {r4-r11}\n"
+        NN_PRODUCT("6f")
+        ".balign 4\n"
+        "6:\n"
+        "bl 7f\n"
+        "ldr r2, [sp, #16]\n"
+        "ldr r4, [sp, #20]\n"
+        "ldr r1, [r3, #48]\n"
+        "subs r4, #1\n"
+        "str r4, [sp, #20]\n"
+        "add.w r2, r2, r1, lsl #2\n"
+        "add.w r2, r2, r1, lsl #1\n"
+        "str r2, [sp, #16]\n"
+        "bne.w 2b\n"
+        "add sp, #68\n"
+        "pop.w {r4-r11, pc}\n" /* Outputs at y and then two further on each; y moves on by one; r3 work. */
+        "7:\n"
+        "ldr r3, [sp, #24]\n"
+        "ldr r1, [r3, #24]\n"
+        "ldr.w r12, [r3, #28]\n"
+        "ldr r2, [r3, #32]\n"
+        NN_SHIFT("r4", "r5") NN_SHIFT("r6", "r7") NN_SHIFT("r8", "r9") NN_SHIFT("r10", "r11")
+        "cmp r2, #1\n"
+        "bhi.n 8f\n"
+        NN_CLAMPS("ssat", "16")
+        "cbnz r2, 9f\n"
+        "ldr r5, [r3, #36]\n"
+        "ldr r7, [r3, #40]\n"
+        NN_RANGE("r4") NN_RANGE("r6") NN_RANGE("r8") NN_RANGE("r10")
+        "b.n 9f\n"
+        "8:\n"
+        NN_CLAMPS("usat", "15")
+        "9:\n"
+        "ldr r2, [sp, #16]\n"
+        "ldr r5, [r3, #48]\n"
+        "str r4, [r2]\n"
+        "adds r1, r2, r5\n"
+        "str r1, [sp, #16]\n"
+        "str r6, [r2, r5, lsl #1]\n"
+        "add.w r2, r2, r5, lsl #2\n"
+        "str.w r8, [r2]\n"
+        "str.w r10, [r2, r5, lsl #1]\n"
+        "bx lr\n");
 }
+/* clang-format on */
 #else
 /* A group of sums [4 tiles][2 filters] as outputs. */
 static void nn_wino_out(int32_t sums[4][2], const nn_wino_q16 *work, int16_t *y) {

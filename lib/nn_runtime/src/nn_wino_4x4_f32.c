@@ -64,140 +64,156 @@
 #define NN_MINIMUM NN_BOUNDS("s28", "mi", NN_S8, NN_S20)
 #define NN_MAXIMUM NN_BOUNDS("s29", "gt", NN_S8, NN_S20)
 
+/* clang-format off */
 __attribute__((naked)) void nn_wino_4x4_f32(__attribute__((unused)) const nn_wino_f32 *work) {
-    __asm__("push.w {r4-r11, lr}\n"
-            "vpush {s16-s31}\n"
-            "sub sp, #256\n"
-            "mov r9, r0\n"
-            "ldr.w r2, [r9, #8]\n"
-            "ldr.w r0, [r9]\n"
-            "ldr.w r3, [r9, #12]\n"
-            "ldrd r10, r11, [r9, #44]\n"
-            "rsb.w r4, r2, #0\n"
-            "and.w r4, r4, #3\n" /* channels to leave out of the first turn */
-            "movs r5, #96\n"
-            "mul r7, r2, r5\n"
-            "mul r12, r4, r5\n"
-            "add.w r5, r7, r12\n"
-            "subs r5, #16\n"
-            "movs r2, #160\n"
-            "adr.w lr, 1f + 1\n"
-            "mla r4, r4, r2, lr\n"
-            "sub.w r0, r0, r12\n"
-            "ldr.w r12, [r9, #40]\n"
-            "2:\n" /* a group */
-            "ldr.w r1, [r9, #4]\n"
-            "add.w r2, r9, #16\n"
-            "vldm r2, {s16-s19}\n"
-            "adds r6, r1, r7\n"
-            "subs r1, r6, r5\n"
-            "subs r1, #16\n"
-            "vldm r2, {s20-s23}\n"
-            "vldm r2, {s24-s27}\n"
-            "vldm r2, {s28-s31}\n"
-            "mov r8, sp\n"
-            "adr.w r2, 3f + 1\n"
-            "bx r4\n"
-            ".balign 4\n"
-            "1:\n" NN_CHANNEL("0") NN_CHANNEL("96") NN_CHANNEL("192")
-                NN_TILES("288") "vmla.f32 s28, s5, s0\n"
-                                "add.w r1, r1, #384\n"
-                                "add.w r0, r0, #384\n"
-                                "vmul.f32 s6, s5, s1\n"
-                                "vmul.f32 s7, s5, s2\n"
-                                "cmp r1, r6\n"
-                                "vadd.f32 s29, s29, s6\n"
-                                "vadd.f32 s30, s30, s7\n"
-                                "vmla.f32 s31, s5, s3\n"
-                                "bne.w 1b\n"
-                                "sub.w r0, r0, r5\n"
-                                "sub.w r1, r1, r5\n"
-                                "adds r6, #16\n"
-                                "bx r2\n"
-                                "3:\n" /* behind product 1 */
-                                "vstm r8!, {s16-s31}\n"
-                                "adr.w r2, 4f + 1\n"
-                                "bx r4\n"
-                                "4:\n" /* 2 */
-                                "vstm r8!, {s16-s31}\n"
-                                "movs r2, #0\n" NN_SET("vmov", "r2") "adr.w r2, 5f + 1\n"
-                                                                     "bx r4\n"
-                                                                     "5:\n" /* 3 */
-                                                                     "vstm r8!, {s16-s31}\n"
-                                                                     "adr.w r2, 6f + 1\n"
-                                                                     "bx r4\n"
-                                                                     "6:\n" /* 4 */
-                                                                     "vstm r8, {s16-s31}\n"
-                                                                     "mov r8, sp\n"
-                                                                     "add.w r2, r10, r11\n"
-                                                                     "vldr s28, [r9, #32]\n"
-                                                                     "vldr s29, [r9, #36]\n"
-                                                                     "vmov.f32 s30, #4.0\n"
-                                                                     "vmov.f32 s31, #8.0\n"
-                                                                     "7:\n" /* a tile: its outputs 1 and 2 */
-            NN_MOVE("vldr", "0", NN_S0)                                     /* first */
-            NN_MOVE("vldr", "64", NN_S4)                                    /* p */
-            NN_MOVE("vldr", "128", NN_S8)                                   /* third */
-            NN_MOVE("vldr", "192", NN_S12)                                  /* r */
-            NN_EACH("vadd.f32", NN_S0, NN_S0, NN_S0) NN_EACH("vadd.f32", NN_S8, NN_S8, NN_S8)
-                NN_EACH("vadd.f32", NN_S16, NN_S4, NN_S12)
-                    NN_EACH("vsub.f32", NN_S0, NN_S0, NN_S4) /* q = 2 first - p */
-            NN_EACH("vsub.f32", NN_S8, NN_S8, NN_S12)        /* s = 2 third - r */
-            NN_EACH("vmul.f32", NN_S20, NN_S12, NN_ALL("s30"))
-                NN_EACH("vmul.f32", NN_S24, NN_S8, NN_ALL("s31")) NN_EACH("vadd.f32", NN_S8, NN_S8, NN_S8)
-                    NN_EACH("vadd.f32", NN_S20, NN_S4, NN_S20) NN_EACH("vadd.f32", NN_S24, NN_S0, NN_S24)
-                        NN_EACH("vadd.f32", NN_S8, NN_S0, NN_S8) NN_MOVE("vstr", "0", NN_S16) /* p + r */
-            NN_MOVE("vstr", "192", NN_S24)                                                    /* q + 8 s */
-            "bl 20f\n"
-            "vstm r2, {s8-s11}\n" /* q + 2 s */
-            "add r2, r11\n"
-            "add.w r8, r8, #16\n"
-            "vstm r2, {s20-s23}\n" /* p + 4 r */
-            "add.w r2, r2, r11, lsl #1\n"
-            "add.w lr, sp, #64\n"
-            "add r2, r11\n"
-            "cmp r8, lr\n"
-            "bne.w 7b\n"
-            "mov r8, sp\n"
-            "vldm r8, {s16-s31}\n"
-            "adr.w r2, 8f + 1\n"
-            "bx r4\n"
-            "8:\n" /* behind product 0 */
-            "vstm r8, {s16-s31}\n"
-            "add.w r8, sp, #192\n"
-            "vldm r8, {s16-s31}\n"
-            "adr.w r2, 9f + 1\n"
-            "bx r4\n"
-            "9:\n" /* 5 */
-            "vstm r8, {s16-s31}\n"
-            "mov r8, sp\n"
-            "vldr s28, [r9, #32]\n"
-            "vldr s29, [r9, #36]\n"
-            "10:\n" /* a tile: its outputs 0 and 3 */
-            NN_MOVE("vldr", "0", NN_S8) NN_MOVE("vldr", "192", NN_S20) "bl 20f\n"
-                                                                       "vstm r10, {s8-s11}\n"
-                                                                       "add.w r10, r10, r11, lsl #1\n"
-                                                                       "add.w r8, r8, #16\n"
-                                                                       "add r10, r11\n"
-                                                                       "add.w lr, sp, #64\n"
-                                                                       "vstm r10, {s20-s23}\n"
-                                                                       "add r10, r11\n"
-                                                                       "cmp r8, lr\n"
-                                                                       "bne.w 10b\n"
-                                                                       "add r0, r7\n"
-                                                                       "subs r0, #96\n"
-                                                                       "subs r3, #1\n"
-                                                                       "bne.w 2b\n"
-                                                                       "add sp, #256\n"
-                                                                       "vpop {s16-s31}\n"
-                                                                       "pop.w {r4-r11, pc}\n"
-                                                                       "20:\n"
-                                                                       "cmp.w r12, #1\n"
-                                                                       "blo.n 21f\n" NN_MINIMUM
-                                                                       "cmp.w r12, #1\n"
-                                                                       "beq.n 21f\n" NN_MAXIMUM "21:\n"
-                                                                       "bx lr\n");
+    __asm__(
+        "push.w {r4-r11, lr}\n"
+        "vpush {s16-s31}\n"
+        "sub sp, #256\n"
+        "mov r9, r0\n"
+        "ldr.w r2, [r9, #8]\n"
+        "ldr.w r0, [r9]\n"
+        "ldr.w r3, [r9, #12]\n"
+        "ldrd r10, r11, [r9, #44]\n"
+        "rsb.w r4, r2, #0\n"
+        "and.w r4, r4, #3\n" /* channels to leave out of the first turn */
+        "movs r5, #96\n"
+        "mul r7, r2, r5\n"
+        "mul r12, r4, r5\n"
+        "add.w r5, r7, r12\n"
+        "subs r5, #16\n"
+        "movs r2, #160\n"
+        "adr.w lr, 1f + 1\n"
+        "mla r4, r4, r2, lr\n"
+        "sub.w r0, r0, r12\n"
+        "ldr.w r12, [r9, #40]\n"
+        "2:\n" /* a group */
+        "ldr.w r1, [r9, #4]\n"
+        "add.w r2, r9, #16\n"
+        "vldm r2, {s16-s19}\n"
+        "adds r6, r1, r7\n"
+        "subs r1, r6, r5\n"
+        "subs r1, #16\n"
+        "vldm r2, {s20-s23}\n"
+        "vldm r2, {s24-s27}\n"
+        "vldm r2, {s28-s31}\n"
+        "mov r8, sp\n"
+        "adr.w r2, 3f + 1\n"
+        "bx r4\n"
+        ".balign 4\n"
+        "1:\n"
+        NN_CHANNEL("0") NN_CHANNEL("96") NN_CHANNEL("192")
+        NN_TILES("288")
+        "vmla.f32 s28, s5, s0\n"
+        "add.w r1, r1, #384\n"
+        "add.w r0, r0, #384\n"
+        "vmul.f32 s6, s5, s1\n"
+        "vmul.f32 s7, s5, s2\n"
+        "cmp r1, r6\n"
+        "vadd.f32 s29, s29, s6\n"
+        "vadd.f32 s30, s30, s7\n"
+        "vmla.f32 s31, s5, s3\n"
+        "bne.w 1b\n"
+        "sub.w r0, r0, r5\n"
+        "sub.w r1, r1, r5\n"
+        "adds r6, #16\n"
+        "bx r2\n"
+        "3:\n" /* behind product 1 */
+        "vstm r8!, {s16-s31}\n"
+        "adr.w r2, 4f + 1\n"
+        "bx r4\n"
+        "4:\n" /* 2 */
+        "vstm r8!, {s16-s31}\n"
+        "movs r2, #0\n"
+        NN_SET("vmov", "r2")
+        "adr.w r2, 5f + 1\n"
+        "bx r4\n"
+        "5:\n" /* 3 */
+        "vstm r8!, {s16-s31}\n"
+        "adr.w r2, 6f + 1\n"
+        "bx r4\n"
+        "6:\n" /* 4 */
+        "vstm r8, {s16-s31}\n"
+        "mov r8, sp\n"
+        "add.w r2, r10, r11\n"
+        "vldr s28, [r9, #32]\n"
+        "vldr s29, [r9, #36]\n"
+        "vmov.f32 s30, #4.0\n"
+        "vmov.f32 s31, #8.0\n"
+        "7:\n" /* a tile: its outputs 1 and 2 */
+        NN_MOVE("vldr", "0", NN_S0) /* first */
+        NN_MOVE("vldr", "64", NN_S4) /* p */
+        NN_MOVE("vldr", "128", NN_S8) /* third */
+        NN_MOVE("vldr", "192", NN_S12) /* r */
+        NN_EACH("vadd.f32", NN_S0, NN_S0, NN_S0)
+        NN_EACH("vadd.f32", NN_S8, NN_S8, NN_S8)
+        NN_EACH("vadd.f32", NN_S16, NN_S4, NN_S12)
+        NN_EACH("vsub.f32", NN_S0, NN_S0, NN_S4) /* q = 2 first - p */
+        NN_EACH("vsub.f32", NN_S8, NN_S8, NN_S12) /* s = 2 third - r */
+        NN_EACH("vmul.f32", NN_S20, NN_S12, NN_ALL("s30"))
+        NN_EACH("vmul.f32", NN_S24, NN_S8, NN_ALL("s31"))
+        NN_EACH("vadd.f32", NN_S8, NN_S8, NN_S8)
+        NN_EACH("vadd.f32", NN_S20, NN_S4, NN_S20)
+        NN_EACH("vadd.f32", NN_S24, NN_S0, NN_S24)
+        NN_EACH("vadd.f32", NN_S8, NN_S0, NN_S8)
+        NN_MOVE("vstr", "0", NN_S16) /* p + r */
+        NN_MOVE("vstr", "192", NN_S24) /* q + 8 s */
+        "bl 20f\n"
+        "vstm r2, {s8-s11}\n" /* q + 2 s */
+        "add r2, r11\n"
+        "add.w r8, r8, #16\n"
+        "vstm r2, {s20-s23}\n" /* p + 4 r */
+        "add.w r2, r2, r11, lsl #1\n"
+        "add.w lr, sp, #64\n"
+        "add r2, r11\n"
+        "cmp r8, lr\n"
+        "bne.w 7b\n"
+        "mov r8, sp\n"
+        "vldm r8, {s16-s31}\n"
+        "adr.w r2, 8f + 1\n"
+        "bx r4\n"
+        "8:\n" /* behind product 0 */
+        "vstm r8, {s16-s31}\n"
+        "add.w r8, sp, #192\n"
+        "vldm r8, {s16-s31}\n"
+        "adr.w r2, 9f + 1\n"
+        "bx r4\n"
+        "9:\n" /* 5 */
+        "vstm r8, {s16-s31}\n"
+        "mov r8, sp\n"
+        "vldr s28, [r9, #32]\n"
+        "vldr s29, [r9, #36]\n"
+        "10:\n" /* a tile: its outputs 0 and 3 */
+        NN_MOVE("vldr", "0", NN_S8)
+        NN_MOVE("vldr", "192", NN_S20)
+        "bl 20f\n"
+        "vstm r10, {s8-s11}\n"
+        "add.w r10, r10, r11, lsl #1\n"
+        "add.w r8, r8, #16\n"
+        "add r10, r11\n"
+        "add.w lr, sp, #64\n"
+        "vstm r10, {s20-s23}\n"
+        "add r10, r11\n"
+        "cmp r8, lr\n"
+        "bne.w 10b\n"
+        "add r0, r7\n"
+        "subs r0, #96\n"
+        "subs r3, #1\n"
+        "bne.w 2b\n"
+        "add sp, #256\n"
+        "vpop {s16-s31}\n"
+        "pop.w {r4-r11, pc}\n"
+        "20:\n"
+        "cmp.w r12, #1\n"
+        "blo.n 21f\n"
+        NN_MINIMUM
+        "cmp.w r12, #1\n"
+        "beq.n 21f\n"
+        NN_MAXIMUM
+        "21:\n"
+        "bx lr\n");
 }
+/* clang-format on */
 #else
 /* From the sums behind the products 1 to 4, m [4][16] with the bias in the first two: the outputs 1 and 2 and
  * what 0 and 3 go on from. */
