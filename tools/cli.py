@@ -24,7 +24,7 @@ app = typer.Typer(add_completion=False, no_args_is_help=True, pretty_exceptions_
 data_app = typer.Typer(no_args_is_help=True, help="Data sets: list them, fetch one.")
 app.add_typer(data_app, name="data")
 # Not a terminal: wide enough for the tables, whatever reads it.
-console = Console(highlight=False, width=None if sys.stdout.isatty() else 160)
+console = Console(highlight=False, width=None if sys.stdout.isatty() else 200)
 
 ExperimentPath = Annotated[Path, typer.Argument(metavar="EXPERIMENT", help="experiment file, TOML")]
 Overrides = Annotated[

@@ -28,7 +28,7 @@ def columns(table: Table, left: Sequence[str], right: Sequence[str]) -> None:
     for name in left:
         table.add_column(name, overflow="fold")
     for name in right:
-        table.add_column(name, justify="right")
+        table.add_column(name, justify="right", overflow="fold")  # a digit less would be another number
 
 
 def print_report(console: Console, report: Report) -> None:
