@@ -47,6 +47,7 @@ NN_PART void nn_filters(nn_mac_f32 *loop, const float *w, const float *bias, boo
         float last_bias[4] = {0.0f, 0.0f, 0.0f, 0.0f};
         memcpy(last_bias, bias + filters - rest, rest * sizeof(float));
         loop->w = w + filters / 4u * (loop->w_filters / 4u);
+        /* cppcheck-suppress autoVariables; each call sets it before it is read */
         loop->bias = last_bias;
         loop->y = last[0];
         loop->y_step = (uint32_t)sizeof last[0];
